@@ -1,0 +1,75 @@
+# Everything below needs make and Python 3.11 or newer, nothing else; uv is used when it is there.
+# `make test ARGS="-k inbox"` passes ARGS on. Set-up runs again only when pyproject.toml or requirements.lock has changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test coverage lint format bench lock clean
+.SUFFIXES:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.frontdesk-ready
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# An activated environment of someone else's must not be what is installed into.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+help: ## Show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP) ## Set up, then talk to the demo desk
+	@$(BIN)/frontdesk demo $(ARGS)
+
+test: $(STAMP) ## Set up, then run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+coverage: $(STAMP) ## Run the tests and show what they do not reach
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(STAMP) ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+format: $(STAMP) ## Mend style and format where that can be done by machine
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP) ## Measure this checkout on this machine
+	$(BIN)/python bench/run.py $(ARGS)
+
+# Without `--no-config` a private index of this machine could decide which files are hashed.
+lock: ## Choose current versions of all dependencies and write requirements.lock (needs uv)
+	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--group dev --output-file requirements.lock --quiet pyproject.toml
+
+clean: ## Remove the environment, caches and build results
+	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find agents broker tasks server tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The lock holds every package with its hashes, and what builds the project too: after it, nothing is fetched.
+$(STAMP): pyproject.toml requirements.lock
+	@set -eu; \
+	python=; uv=; \
+	for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+		if "$$candidate" $(IS_NEW_ENOUGH) 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if uv --version >/dev/null 2>&1; then uv="uv --quiet"; fi; \
+	if [ -z "$$python$$uv" ]; then \
+		echo "Frontdesk needs Python 3.11 or newer, and none was found in PATH (or set PYTHON=/path/to/python3)." >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(VENV) (this is done once; it takes a minute without uv) ..."; \
+	if ! $(BIN)/python $(IS_NEW_ENOUGH) 2>/dev/null; then \
+		if [ -n "$$uv" ]; then $$uv venv --clear --python "$${python:->=3.11}" $(VENV); \
+		else "$$python" -m venv --clear $(VENV); fi; \
+	fi; \
+	if [ -n "$$uv" ]; then \
+		install="$$uv pip install --python $(BIN)/python"; \
+	else \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip >/dev/null; \
+		install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+	fi; \
+	$$install --require-hashes -r requirements.lock; \
+	$$install --no-deps --no-build-isolation --editable .; \
+	touch $@
