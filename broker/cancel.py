@@ -1,0 +1,79 @@
+"""Cancel requests. A cancel is a request until the work has stopped; what runs nowhere is cancelled at once."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ..tasks.states import TERMINAL, Action, Status
+from ..tasks.table import Task
+from . import rows, turns
+from .connection import Connection
+from .endings import end
+from .errors import ResponseNotFound, TaskNotFound
+from .failpoints import operation
+from .rows import TaskRow
+from .statements import Statement, p, table
+from .tables import Turn
+from .wakeups import CancelAsked
+
+task, turn = table(Task), table(Turn)
+
+ASK: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(cancel_requested=1))
+ASK_TURN: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(cancel_requested=1))
+CHILDREN: Statement = Statement(
+    sa.select(task.c.id)
+    .where(task.c.parent_id == p("id"), task.c.kind != "turn", task.c.status.in_(rows.LIVE_NAMES))
+    .order_by(task.c.id)
+)
+
+
+@operation
+def cancel_task(conn: Connection, task_id: str, tenant: str) -> TaskRow:
+    """Asks for a task and its children to be cancelled; returns the task as it is then. A terminal task stays as it is.
+
+    Raises TaskNotFound.
+    """
+    row = rows.lock_one(conn, task_id)
+    if row is None or row["tenant"] != tenant or row["kind"] == "turn":
+        raise TaskNotFound(task_id)
+    _ask(conn, row)
+    return rows.read(conn, task_id) or row
+
+
+def _ask(conn: Connection, row: TaskRow) -> None:
+    if row["status"] in TERMINAL:
+        return
+    if row["kind"] == "function" and row["status"] in (Status.QUEUED, Status.WAITING):
+        conn.run(ASK, {"id": row["id"]})
+        row["cancel_requested"] = 1
+        end(conn, row, Action.CANCEL)
+    else:
+        ask_turn(conn, row)
+        rows.tell(conn, row, "updated")
+    for (child,) in conn.all(CHILDREN, {"id": row["id"]}):
+        found = rows.lock_one(conn, str(child))
+        if found is not None:
+            _ask(conn, found)
+
+
+def ask_turn(conn: Connection, row: TaskRow) -> None:
+    """Asks for a turn or a delegated run to be cancelled: its own worker ends it, so that its conversation stays valid."""
+    conn.run(ASK, {"id": row["id"]})
+    row["cancel_requested"] = 1
+    if row["status"] == Status.WAITING:
+        turns.wake(conn, row)
+    conn.publish(CancelAsked(row["id"]))
+
+
+@operation
+def cancel_response(conn: Connection, response_id: str, tenant: str) -> None:
+    """Asks for a response to be cancelled; one that is still queued ends when its turn comes. Raises ResponseNotFound."""
+    found = turns.read(conn, response_id)
+    if found is None or found["tenant"] != tenant:
+        raise ResponseNotFound(response_id)
+    rows.lock_conversations(conn, [found["conversation_id"]])
+    conn.run(ASK_TURN, {"id": response_id})
+    if found["task_id"] is not None:
+        row = rows.lock(conn, [found["task_id"]]).get(found["task_id"])
+        if row is not None and row["status"] not in TERMINAL:
+            ask_turn(conn, row)

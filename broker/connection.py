@@ -1,0 +1,75 @@
+"""What a storage function is given: one connection inside one transaction. Functions use nothing else and may be run again.
+
+``def claim(conn: Connection, …)``: a plain synchronous function; several compose into one commit by being called on one connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from .clock import wall
+from .engine import Cursor, Engine
+from .statements import DialectName, Statement
+from .wakeups import Hint
+
+T = TypeVar("T")
+Row: TypeAlias = Sequence[Any]
+
+
+class Connection:
+    """One transaction on one connection. It is valid only while the function runs."""
+
+    __slots__ = ("_cursor", "_engine", "_now", "hints")
+
+    def __init__(self, engine: Engine, cursor: Cursor) -> None:
+        self._engine, self._cursor = engine, cursor
+        self._now: float | None = None
+        self.hints: list[Hint] = []
+
+    @property
+    def dialect(self) -> DialectName:
+        return self._engine.dialect
+
+    def all(self, statement: Statement, given: Mapping[str, Any] | None = None) -> list[Row]:
+        """Runs the statement; every row is fetched before this returns."""
+        sql, values = statement.bind(self._engine.dialect, given or {})
+        self._cursor.execute(sql, values)
+        return self._cursor.fetchall()
+
+    def one(self, statement: Statement, given: Mapping[str, Any] | None = None) -> Row | None:
+        """The first row, or None."""
+        rows = self.all(statement, given)
+        return rows[0] if rows else None
+
+    def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> int:
+        """Runs a statement that returns no rows; how many rows it changed."""
+        sql, values = statement.bind(self._engine.dialect, given or {})
+        self._cursor.execute(sql, values)
+        return self._cursor.rowcount
+
+    def script(self, sql: str) -> list[Row]:
+        """Runs plain SQL, for what has no Core form (pragmas, savepoints)."""
+        self._cursor.execute(sql)
+        return self._cursor.fetchall() if self._cursor.description is not None else []
+
+    def now(self) -> float:
+        """The database's clock in seconds; the same value throughout one function."""
+        if self._now is None:
+            self._now = self._engine.now(self._cursor)
+        return self._now
+
+    def wall(self) -> float:
+        """Wall time, for what is shown to people."""
+        return wall()
+
+    def publish(self, hint: Hint) -> None:
+        """Wakes listeners after the commit; dropped when the transaction fails."""
+        self.hints.append(hint)
+
+    def renewed(self) -> None:
+        """A new function begins on this connection."""
+        self._now = None
+
+
+StorageFunction: TypeAlias = Callable[..., T]

@@ -1,0 +1,168 @@
+"""Records of durable calls: what a task function asked for, in order, so that running it again returns the same.
+
+Each function is one commit. What a crash leaves: before it, nothing, and the call is made again under the same position; after it, the
+record, and the call is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import from_json, to_json
+
+from ..tasks.states import TERMINAL, Status
+from ..tasks.table import DurableCall, Task, TaskRequest
+from . import notices, queue, rows, turns, waits
+from .connection import Connection
+from .errors import TaskNotFound
+from .failpoints import operation
+from .queue import Origin
+from .rows import Claim, TaskRow
+from .statements import Statement, insert_row, p, table
+from .wakeups import TasksReady
+
+call, task = table(DurableCall), table(Task)
+
+READ: Statement = Statement(
+    sa.select(call.c.position, call.c.kind, call.c.key, call.c.done, call.c.value)
+    .where(call.c.task_id == p("task_id"))
+    .order_by(call.c.position)
+)
+INSERT: Statement = Statement(insert_row(DurableCall))
+COMPLETE: Statement = Statement(
+    sa.update(call)
+    .where(call.c.task_id == p("task_id"), call.c.position == p("position"))
+    .values(done=1, value=p("value"))
+)
+OPEN_ASK: Statement = Statement(
+    sa.select(call.c.position).where(call.c.task_id == p("task_id"), call.c.kind == "ask", call.c.done == 0)
+)
+EXISTS: Statement = Statement(
+    sa.select(call.c.done).where(call.c.task_id == p("task_id"), call.c.position == p("position"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A recorded call: ``done`` with its ``value``, or waiting."""
+
+    position: int
+    kind: str
+    key: str
+    done: bool
+    value: Any
+
+
+def records(conn: Connection, task_id: str) -> list[Record]:
+    """All recorded calls of a task, in order."""
+    found = conn.all(READ, {"task_id": task_id})
+    return [Record(int(row[0]), str(row[1]), str(row[2]), bool(row[3]), from_json(row[4])) for row in found]
+
+
+def _put(conn: Connection, claim: Claim, position: int, kind: str, key: str, value: Any, *, done: bool) -> None:
+    text = to_json(value).decode()
+    row = {"task_id": claim.task_id, "position": position, "kind": kind, "key": key, "done": int(done), "value": text}
+    if conn.one(EXISTS, {"task_id": claim.task_id, "position": position}) is None:
+        conn.run(INSERT, row)
+    elif done:
+        conn.run(COMPLETE, {"task_id": claim.task_id, "position": position, "value": text})
+
+
+@operation
+def record_step(conn: Connection, claim: Claim, position: int, key: str, value: Any) -> None:
+    """A step has ended; it is never run again. Raises LeaseLost."""
+    queue.held_row(conn, claim)
+    _put(conn, claim, position, "step", key, value, done=True)
+
+
+@operation
+def record_create(conn: Connection, claim: Claim, position: int, key: str, request: TaskRequest) -> TaskRow:
+    """Creates a child task and records it in the same commit. Raises LeaseLost."""
+    row = queue.held_row(conn, claim)
+    child = queue.enqueue(
+        conn,
+        request,
+        Origin(
+            tenant=claim.tenant, conversation_id=claim.conversation_id, agent=row["agent"], parent_id=claim.task_id,
+            depth=claim.depth + 1, created_by=f"{claim.task_id}/{position}",
+        ),
+    )  # fmt: skip
+    _put(conn, claim, position, "create", key, {"id": child["id"], "label": child["label"]}, done=True)
+    return child
+
+
+@operation
+def record_wait(
+    conn: Connection, claim: Claim, position: int, key: str, awaited: Sequence[str], need: int | None
+) -> list[dict[str, Any]] | None:
+    """Waits for tasks: their views when enough have ended, else None and the run is parked.
+
+    Raises LeaseLost, CircularWait, TaskNotFound.
+    """
+    row = queue.held_row(conn, claim)
+    if waits.park(conn, claim, row, awaited=awaited, need=need):
+        _put(conn, claim, position, "wait", key, None, done=False)
+        return None
+    found = [rows.read(conn, one) for one in awaited]
+    views = [_whole(one) for one in found if one is not None]
+    _put(conn, claim, position, "wait", key, views, done=True)
+    return views
+
+
+def _whole(row: TaskRow) -> dict[str, Any]:
+    """What a waiting function gets of a task: the whole result."""
+    result = None if row["result"] is None else from_json(row["result"])
+    return {"id": row["id"], "label": row["label"], "status": row["status"], "result": result, "error": row["error"]}
+
+
+@operation
+def record_sleep(conn: Connection, claim: Claim, position: int, key: str, seconds: float) -> None:
+    """Parks the run for so many seconds of elapsed time. Raises LeaseLost."""
+    row = queue.held_row(conn, claim)
+    _put(conn, claim, position, "sleep", key, conn.now() + seconds, done=False)
+    waits.park(conn, claim, row, seconds=seconds)
+
+
+@operation
+def resume_sleep(conn: Connection, claim: Claim, position: int, key: str, until: float) -> bool:
+    """Whether a recorded sleep is over; when it is not, the run is parked for what is left. Raises LeaseLost."""
+    row = queue.held_row(conn, claim)
+    left = until - conn.now()
+    if left > 0:
+        waits.park(conn, claim, row, seconds=left)
+        return False
+    _put(conn, claim, position, "sleep", key, until, done=True)
+    return True
+
+
+@operation
+def record_ask(conn: Connection, claim: Claim, position: int, key: str, question: str) -> None:
+    """Parks the run until somebody answers; the question is announced in the same commit. Raises LeaseLost."""
+    row = queue.held_row(conn, claim)
+    _put(conn, claim, position, "ask", key, None, done=False)
+    if waits.park(conn, claim, row, question=question):
+        notices.announce(conn, row)
+
+
+@operation
+def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
+    """Answers the question that a task waits with, and wakes it. Raises TaskNotFound; a task that asks nothing is returned as it is."""
+    row = rows.lock_one(conn, task_id)
+    if row is None or row["tenant"] != tenant:
+        raise TaskNotFound(task_id)
+    if row["status"] != Status.WAITING or row["waiting_for"] != "answer":
+        return row
+    asked = conn.one(OPEN_ASK, {"task_id": task_id})
+    if asked is not None:
+        conn.run(COMPLETE, {"task_id": task_id, "position": asked[0], "value": to_json(given).decode()})
+    turns.wake(conn, row)
+    conn.publish(TasksReady(row["slot"]))
+    return row
+
+
+def ended(row: TaskRow) -> bool:
+    """Whether a task is terminal."""
+    return row["status"] in TERMINAL

@@ -1,0 +1,91 @@
+"""How a task ends: one terminal transition, and everything that follows from it in the same commit.
+
+What follows: whoever waits for it is one task closer to waking, its notice enters the conversation's inbox, its event the log, and the conversation moves
+on. The caller has locked the conversation and the task.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ..tasks.states import Action, Status
+from ..tasks.table import DurableCall, Task, Wait
+from . import rows, turns
+from .connection import Connection
+from .notices import announce
+from .rows import TaskRow
+from .statements import Statement, p, table
+
+task, wait, durable = table(Task), table(Wait), table(DurableCall)
+
+END: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"))
+    .values(
+        status=p("status"), result=p("result"), error=p("error"), error_kind=p("error_kind"),
+        abandoned=p("abandoned"), finished_at=p("finished_at"), progress=p("progress"), owner="", lease_until=None,
+        waiting_for="", waits_left=0, wake=None, question=None,
+    )
+)  # fmt: skip
+WAITERS: Statement = Statement(sa.select(wait.c.waiter_id).where(wait.c.awaited_id == p("id")))
+DROP_EDGE: Statement = Statement(
+    sa.delete(wait).where(wait.c.awaited_id == p("id"), wait.c.waiter_id == p("waiter_id"))
+)
+DROP_OWN_EDGES: Statement = Statement(sa.delete(wait).where(wait.c.waiter_id == p("id")))
+DECREMENT: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"))
+    .values(waits_left=task.c.waits_left - 1)
+    .returning(task.c.waits_left, task.c.status)
+)
+FORGET_CALLS: Statement = Statement(sa.delete(durable).where(durable.c.task_id == p("id")))
+
+
+def end(
+    conn: Connection,
+    row: TaskRow,
+    action: Action,
+    *,
+    result: str | None = None,
+    error: str | None = None,
+    error_kind: str = "",
+    abandoned: bool = False,
+) -> None:
+    """Ends a task. Raises InvalidTransition when it has ended already."""
+    was_waiting = row["status"] == Status.WAITING
+    rows.change(
+        conn,
+        row,
+        action,
+        END,
+        result=result,
+        error=error,
+        error_kind=error_kind,
+        abandoned=int(abandoned),
+        finished_at=conn.wall(),
+        progress=1.0 if action is Action.SUCCEED else row["progress"],
+    )
+    row["question"] = None
+    if was_waiting:
+        conn.run(DROP_OWN_EDGES, {"id": row["id"]})
+    if row["kind"] == "function":
+        conn.run(FORGET_CALLS, {"id": row["id"]})
+    _release_waiters(conn, row["id"])
+    if row["kind"] == "turn":
+        turns.advance(conn, row["conversation_id"])
+    else:
+        rows.tell(conn, row, "finished")
+        announce(conn, row)
+
+
+def _release_waiters(conn: Connection, task_id: str) -> None:
+    """Tells every waiter that one of the tasks it waits for has ended. A park that adds an edge holds this task's lock."""
+    waiters = sorted(str(found[0]) for found in conn.all(WAITERS, {"id": task_id}))
+    if not waiters:
+        return
+    locked = rows.lock(conn, waiters)
+    for waiter in waiters:
+        conn.run(DROP_EDGE, {"id": task_id, "waiter_id": waiter})
+        counted = conn.one(DECREMENT, {"id": waiter})
+        if counted is not None and counted[0] <= 0 and counted[1] == Status.WAITING:
+            turns.wake(conn, locked[waiter])

@@ -1,0 +1,177 @@
+"""Errors of the broker storey.
+
+FrontdeskError
+├── DatabaseError             the database cannot do it; nothing was half done
+│   ├── UnknownEngine         a URL that no engine is known for
+│   ├── DatabaseInUse         another process writes this SQLite file
+│   ├── DatabaseLocked        somebody holds its lock
+│   ├── DatabaseReadOnly
+│   ├── DatabaseFull
+│   ├── DatabaseCorrupt
+│   ├── DatabaseUnreachable   no connection, no such folder, no rights
+│   ├── DatabaseNewer         written by a newer version of Frontdesk
+│   ├── DatabaseOverloaded    too many writes are waiting
+│   └── DatabaseClosed
+├── LeaseLost                 this run's epoch is over: what it writes is rejected
+├── Refused                   an input or request that is not accepted, with the wire's code
+│   ├── InboxFull, ConversationBusy, IdempotencyMismatch
+│   └── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ResponseNotActive
+└── CircularWait              a task that would wait for itself or for its ancestor
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..tasks.errors import FrontdeskError
+
+
+class DatabaseError(FrontdeskError):
+    """The database could not do what was asked; the transaction left nothing behind."""
+
+
+class UnknownEngine(DatabaseError, ValueError):
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"no engine is known for the database URL {url!r}; use sqlite:///path/to/file.db or postgresql://user@host/name"
+        )
+
+
+class DatabaseInUse(DatabaseError):
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(
+            f"the database {path} is in use by another Frontdesk process ({holder}); stop it, choose another --database, "
+            "or talk to the running server with --server"
+        )
+
+
+class DatabaseLocked(DatabaseError):
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the database {path} is locked by another program; close it (or wait until it is done) and try again"
+        )
+
+
+class DatabaseReadOnly(DatabaseError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the database {path} cannot be written; check the rights of the file and of its folder")
+
+
+class DatabaseFull(DatabaseError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is no space left for the database {path}; free some and it goes on by itself")
+
+
+class DatabaseCorrupt(DatabaseError):
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"{path} is not a database that can be read ({detail}); move the file away, or restore it from a backup"
+        )
+
+
+class DatabaseUnreachable(DatabaseError):
+    def __init__(self, url: str, detail: str) -> None:
+        super().__init__(f"the database {url} cannot be reached: {detail}")
+
+
+class DatabaseNewer(DatabaseError):
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer version of Frontdesk (schema {found}, this one knows {known}); "
+            "upgrade Frontdesk, or choose another --database"
+        )
+
+
+class DatabaseOverloaded(DatabaseError):
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting:,} writes are waiting for the database; try again in a moment")
+
+
+class DatabaseClosed(DatabaseError):
+    def __init__(self) -> None:
+        super().__init__("the database was closed while this was waiting; nothing was written")
+
+
+class LeaseLost(FrontdeskError):
+    """The run's claim is over (expired, released, finished or taken away): nothing that it writes is kept."""
+
+    def __init__(self, task_id: str, epoch: int) -> None:
+        super().__init__(f"the claim {epoch} of {task_id} is over; what this run still writes is rejected")
+        self.task_id, self.epoch = task_id, epoch
+
+
+class CircularWait(FrontdeskError):
+    def __init__(self, waiter: str, awaited: str) -> None:
+        super().__init__(
+            f"{waiter} cannot wait for {awaited}: that task is (or waits for) the one that would wait, so neither could end"
+        )
+
+
+class Refused(FrontdeskError):
+    """A request that is not accepted. ``status`` and ``code`` are the wire's; nothing was written."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "invalid_request"
+    param: str | None = None
+
+
+class InboxFull(Refused):
+    status, code = 429, "inbox_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} inputs of this conversation are waiting already; send this one again when some are done"
+        )
+
+
+class ConversationBusy(Refused):
+    status, code = 409, "conversation_busy"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"conversation {conversation_id} is answering; send it again later, or without when_busy=reject"
+        )
+
+
+class IdempotencyMismatch(Refused):
+    status, code = 409, "idempotency_mismatch"
+
+    def __init__(self, input_id: str) -> None:
+        super().__init__(f"input id {input_id!r} was used before with other content; use a new id for a new input")
+
+
+class NotFound(Refused):
+    """An id that does not exist, or belongs to another tenant: the two are answered alike."""
+
+    status = 404
+    what: ClassVar[str] = "thing"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"{self.what} {wanted!r} not found")
+        self.wanted = wanted
+
+
+class ConversationNotFound(NotFound):
+    code, what = "conversation_not_found", "conversation"
+    param = "conversation"
+
+
+class PreviousResponseNotFound(NotFound):
+    code, what = "previous_response_not_found", "previous response"
+    param = "previous_response_id"
+
+
+class ResponseNotFound(NotFound):
+    code, what = "response_not_found", "response"
+
+
+class TaskNotFound(NotFound):
+    code, what = "task_not_found", "task"
+
+
+class ResponseNotActive(Refused):
+    code = "response_not_active"
+
+    def __init__(self, response_id: str, status: str) -> None:
+        super().__init__(f"response {response_id} is {status}: it takes no more input; send a response.create instead")
+        self.status_name = status

@@ -1,0 +1,122 @@
+"""The event log: what a conversation has emitted. Append-only, numbered, committed before anyone is shown it.
+
+An event's cursor is a number unique in its conversation; it is put into the event's text when it is read, so that appending never parses or
+rebuilds JSON. Rows that hold only deltas of one item are removed by the commit that writes the item's ``done``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+import sqlalchemy as sa
+
+from .connection import Connection
+from .errors import ConversationNotFound
+from .statements import Statement, insert_row, p, table
+from .tables import Conversation, LogRow
+from .wakeups import Events
+
+READ_LIMIT: Final = 500
+_conversation, _row = table(Conversation), table(LogRow)
+
+COUNT_ON: Statement = Statement(
+    sa.update(_conversation)
+    .where(_conversation.c.id == p("id"))
+    .values(last_cursor=_conversation.c.last_cursor + p("count"))
+    .returning(_conversation.c.last_cursor)
+)
+INSERT: Statement = Statement(insert_row(LogRow))
+READ: Statement = Statement(
+    sa.select(_row.c.first, _row.c.count, _row.c.response_id, _row.c.body)
+    .where(_row.c.conversation_id == p("id"), _row.c.first + _row.c.count > p("cursor") + 1, _row.c.first > p("from"))
+    .order_by(_row.c.first)
+    .limit(p("limit"))
+)
+ROW_AT: Statement = Statement(
+    sa.select(sa.func.max(_row.c.first)).where(_row.c.conversation_id == p("id"), _row.c.first <= p("cursor"))
+)
+DROP_DELTAS: Statement = Statement(
+    sa.delete(_row).where(_row.c.conversation_id == p("id"), _row.c.deltas_of == p("item_id"))
+)
+DELTAS: Statement = Statement(
+    sa.select(_row.c.body)
+    .where(_row.c.conversation_id == p("id"), _row.c.deltas_of == p("item_id"))
+    .order_by(_row.c.first)
+)
+LAST: Statement = Statement(sa.select(_conversation.c.last_cursor).where(_conversation.c.id == p("id")))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event to append: its JSON text (an object, without ``cursor``); ``deltas_of`` marks a delta of that item."""
+
+    text: str
+    response_id: str = ""
+    deltas_of: str | None = None
+
+
+def _run_of(event: Event) -> tuple[str, str | None]:
+    return event.response_id, event.deltas_of
+
+
+def append(conn: Connection, conversation_id: str, events: Sequence[Event]) -> int:
+    """Appends events; returns the cursor of the last one. Locks the conversation. Raises ConversationNotFound."""
+    row = conn.one(COUNT_ON, {"id": conversation_id, "count": len(events)})
+    if row is None:
+        raise ConversationNotFound(conversation_id)
+    last = int(row[0])
+    first = last - len(events) + 1
+    for (response_id, deltas_of), run in groupby(events, _run_of):
+        texts = [event.text for event in run]
+        body = texts[0] if len(texts) == 1 else "\n".join(texts)
+        conn.run(
+            INSERT,
+            {
+                "conversation_id": conversation_id,
+                "first": first,
+                "count": len(texts),
+                "response_id": response_id,
+                "deltas_of": deltas_of,
+                "body": body,
+                "created_at": conn.wall(),
+            },
+        )
+        conn.publish(Events(conversation_id, first, len(texts), response_id, body))
+        first += len(texts)
+    return last
+
+
+def drop_deltas(conn: Connection, conversation_id: str, item_id: str) -> None:
+    """Removes the item's deltas; its ``done`` event, in the same commit, holds their content."""
+    conn.run(DROP_DELTAS, {"id": conversation_id, "item_id": item_id})
+
+
+def deltas(conn: Connection, conversation_id: str, item_id: str) -> list[str]:
+    """The JSON texts of the item's deltas that are still kept."""
+    rows = conn.all(DELTAS, {"id": conversation_id, "item_id": item_id})
+    return [line for row in rows for line in str(row[0]).split("\n")]
+
+
+def read_after(conn: Connection, conversation_id: str, cursor: int, limit: int = READ_LIMIT) -> list[Events]:
+    """Rows that hold events after ``cursor``, oldest first; at most ``limit`` rows. A row may begin before the cursor."""
+    before = conn.one(ROW_AT, {"id": conversation_id, "cursor": cursor})
+    start = -1 if before is None or before[0] is None else int(before[0]) - 1
+    rows = conn.all(READ, {"id": conversation_id, "cursor": cursor, "from": start, "limit": min(limit, READ_LIMIT)})
+    return [Events(conversation_id, int(row[0]), int(row[1]), str(row[2]), str(row[3])) for row in rows]
+
+
+def last_cursor(conn: Connection, conversation_id: str) -> int | None:
+    """The cursor of the newest event; 0 before the first; None when there is no such conversation."""
+    row = conn.one(LAST, {"id": conversation_id})
+    return None if row is None else int(row[0])
+
+
+def texts(row: Events, after: int = 0) -> Iterator[tuple[int, str]]:
+    """The events of a row whose cursor is greater than ``after``: cursor and JSON text with the cursor in it."""
+    for offset, line in enumerate(row.body.split("\n")):
+        cursor = row.first + offset
+        if cursor > after:
+            yield cursor, f'{{"cursor":"{cursor}",{line[1:]}'

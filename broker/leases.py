@@ -1,0 +1,80 @@
+"""Leases that ended: their tasks go back to the queue, or end, as each task has chosen with ``on_crash``.
+
+Whoever runs here also looks for leases of processes of this machine that are no longer alive, so that a restarted server goes on at once.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ..tasks.states import Action, Status
+from ..tasks.table import Task
+from . import rows
+from .clock import is_dead
+from .connection import Connection
+from .endings import end
+from .failpoints import operation
+from .queue import requeue
+from .rows import TaskRow
+from .schema import note_clock
+from .statements import Statement, p, table
+from .waits import wake_due
+
+task = table(Task)
+
+EXPIRED: Statement = Statement(
+    sa.select(task.c.id)
+    .where(task.c.status == Status.RUNNING.value, task.c.lease_until <= p("now"))
+    .order_by(task.c.lease_until)
+    .limit(p("limit"))
+)
+OWNERS: Statement = Statement(sa.select(task.c.owner).where(task.c.status == Status.RUNNING.value).distinct())
+OWNED: Statement = Statement(
+    sa.select(task.c.id).where(task.c.status == Status.RUNNING.value, task.c.owner == p("owner")).order_by(task.c.id)
+)
+WORKER_LOST = "worker lost"
+
+
+@operation
+def sweep(conn: Connection, limit: int = 100) -> int:
+    """Wakes parked tasks whose time has come and deals with leases that ended; how many tasks it moved."""
+    now = conn.now()
+    moved = wake_due(conn, limit)
+    for (task_id,) in conn.all(EXPIRED, {"now": now, "limit": limit}):
+        row = rows.lock_one(conn, str(task_id))
+        if row is not None and row["status"] == Status.RUNNING and row["lease_until"] <= now:
+            lose(conn, row)
+            moved += 1
+    return moved
+
+
+@operation
+def recover(conn: Connection) -> int:
+    """Releases the leases of processes that ran on this machine and are gone; how many tasks it moved."""
+    moved = 0
+    for (owner,) in conn.all(OWNERS):
+        if not is_dead(str(owner)):
+            continue
+        for (task_id,) in conn.all(OWNED, {"owner": owner}):
+            row = rows.lock_one(conn, str(task_id))
+            if row is not None and row["status"] == Status.RUNNING and row["owner"] == owner:
+                lose(conn, row)
+                moved += 1
+    if conn.dialect == "sqlite":
+        note_clock(conn)
+    return moved
+
+
+def lose(conn: Connection, row: TaskRow) -> None:
+    """The worker of a running task is lost. Turns and delegated runs are always run again: their own loop decides how often."""
+    if row["kind"] != "function":
+        requeue(conn, row, Action.RETRY, error=WORKER_LOST)
+    elif row["cancel_requested"]:
+        end(conn, row, Action.CANCEL)
+    elif row["on_crash"] != "retry":
+        end(conn, row, Action.FAIL, error=f"{WORKER_LOST}: it was not run again, because it is not idempotent",
+            error_kind=WORKER_LOST)  # fmt: skip
+    elif row["attempt"] < row["max_attempts"]:
+        requeue(conn, row, Action.RETRY, error=WORKER_LOST)
+    else:
+        end(conn, row, Action.HOLD, error=f"{WORKER_LOST} in each of {row['attempt']} attempts", error_kind=WORKER_LOST)

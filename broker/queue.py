@@ -1,0 +1,217 @@
+"""The queue: enqueue, claim, renew, release, retry, finish. Each is a function of a connection; they compose into one commit.
+
+A claim gives a run the right to write until its lease ends; every later write of the run carries (task id, epoch) and is rejected once another claim
+has been made. What a crash leaves: before the commit of a claim, a queued task; after it, a running one whose lease ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic_core import to_json
+
+from ..tasks.states import Action, Status
+from ..tasks.table import Task, TaskRequest, new_id
+from . import rows
+from .connection import Connection
+from .endings import end
+from .failpoints import operation
+from .rows import Claim, TaskRow
+from .statements import Statement, p, table
+from .wakeups import TasksReady
+
+task = table(Task)
+
+TAKE: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"), task.c.status == Status.QUEUED.value)
+    .values(
+        status=Status.RUNNING.value,
+        epoch=task.c.epoch + 1,
+        owner=p("owner"),
+        lease_until=p("lease_until"),
+        started_at=sa.func.coalesce(task.c.started_at, p("started_at")),
+    )
+    .returning(*task.columns)
+)
+RENEW: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"), task.c.epoch == p("epoch"), task.c.status == Status.RUNNING.value)
+    .values(lease_until=p("lease_until"))
+    .returning(task.c.cancel_requested)
+)
+REQUEUE: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"))
+    .values(status=p("status"), owner="", lease_until=None, ready=p("ready"), attempt=p("attempt"), error=p("error"))
+)
+PROGRESS: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"))
+    .values(progress=p("progress"), message=p("message"), log_tail=p("log_tail"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a task comes from. ``created_by`` is unique: a repeat of the same creation finds the task that it made."""
+
+    tenant: str = ""
+    conversation_id: str | None = None
+    agent: str = ""
+    parent_id: str | None = None
+    depth: int = 0
+    created_by: str | None = None
+    retry_of: str | None = None
+
+
+def fingerprint(name: str, arguments: Any) -> str:
+    """Names a task by what it does: the same function (or agent) with the same arguments."""
+    return hashlib.sha256(to_json([name, arguments], serialize_unknown=True)).hexdigest()[:32]
+
+
+@operation
+def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **values: Any) -> TaskRow:
+    """Files a task. The same ``created_by`` returns the task that is there already, as it is now."""
+    if origin.created_by is not None:
+        found = rows.by_creator(conn, origin.created_by)
+        if found is not None:
+            return found
+    label = "" if origin.conversation_id is None else rows.next_label(conn, origin.conversation_id)
+    row = rows.insert(
+        conn,
+        {
+            "id": new_id("task"), "kind": request.kind, "name": request.name, "slot": "task", "queue": request.queue,
+            "tenant": origin.tenant, "conversation_id": origin.conversation_id, "label": label,
+            "title": request.title or request.name, "agent": origin.agent, "parent_id": origin.parent_id,
+            "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
+            "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
+            "priority": request.priority, "ready": conn.now() + request.delay, "max_attempts": request.max_attempts,
+            "on_crash": request.on_crash, "timeout": request.timeout,
+            "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
+        },
+    )  # fmt: skip
+    rows.tell(conn, row, "created")
+    conn.publish(TasksReady("task"))
+    return row
+
+
+@cache
+def _candidates(names: int) -> Statement:
+    """The oldest claimable tasks among so many names."""
+    return Statement(
+        sa.select(task.c.id, task.c.conversation_id)
+        .where(
+            task.c.slot == p("slot"),
+            task.c.status == Status.QUEUED.value,
+            task.c.ready <= p("now"),
+            task.c.name.in_([p(f"name_{number}") for number in range(names)]),
+        )
+        .order_by(task.c.priority.desc(), task.c.ready, task.c.id)
+        .limit(p("limit"))
+    )
+
+
+@operation
+def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
+    """Claims at most ``limit`` tasks of these names for ``lease`` seconds, the most urgent and oldest first.
+
+    It locks a task's conversation before the task, and passes over what others hold. Whoever does not receive the claims gives
+    them back with `release`.
+    """
+    now = conn.now()
+    given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
+    found = conn.all(_candidates(len(names)), {**given, "slot": slot, "now": now, "limit": limit})
+    claims: list[Claim] = []
+    if conn.dialect == "postgresql":
+        found = sorted(found, key=lambda one: (one[1] or "", one[0]))
+    for task_id, conversation_id in found:
+        if (
+            conn.dialect == "postgresql"
+            and conversation_id is not None
+            and conn.one(rows.TRY_CONVERSATION, {"id": conversation_id}) is None
+        ):
+            continue
+        taken = conn.one(TAKE, {"id": task_id, "owner": owner, "lease_until": now + lease, "started_at": conn.wall()})
+        if taken is not None:
+            row = rows.as_dict(taken)
+            rows.tell(conn, row, "updated")
+            claims.append(Claim.of(row))
+    return claims
+
+
+@operation
+def renew(conn: Connection, held: Sequence[tuple[str, int]], lease: float) -> tuple[set[str], set[str]]:
+    """Renews leases. Returns the ids whose claim is over, and those that somebody asked to cancel."""
+    until = conn.now() + lease
+    lost: set[str] = set()
+    cancels: set[str] = set()
+    for task_id, epoch in sorted(held):
+        row = conn.one(RENEW, {"id": task_id, "epoch": epoch, "lease_until": until})
+        if row is None:
+            lost.add(task_id)
+        elif row[0]:
+            cancels.add(task_id)
+    return lost, cancels
+
+
+def held_row(conn: Connection, claim: Claim, *others: str | None) -> TaskRow:
+    """The run's task, locked after its conversation (and ``others``). Raises LeaseLost when the claim is over."""
+    rows.lock_conversations(conn, {claim.conversation_id, *others})
+    rows.fence(conn, claim)
+    row = rows.read(conn, claim.task_id)
+    assert row is not None  # fenced just now
+    return row
+
+
+@operation
+def release(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Gives claims back: the tasks are queued again at once and no attempt is counted. Claims that are over are passed over."""
+    for claim in sorted(claims, key=lambda one: one.task_id):
+        row = rows.lock_one(conn, claim.task_id)
+        if row is not None and row["status"] == Status.RUNNING and row["epoch"] == claim.epoch:
+            requeue(conn, row, Action.RELEASE)
+
+
+def requeue(conn: Connection, row: TaskRow, action: Action, *, delay: float = 0.0, error: str | None = None) -> None:
+    """Puts a running task back into the queue, after ``delay`` seconds."""
+    attempt = row["attempt"] + (action is Action.RETRY)
+    rows.change(conn, row, action, REQUEUE, ready=conn.now() + delay, attempt=attempt, error=error)
+    rows.tell(conn, row, "updated")
+    conn.publish(TasksReady(row["slot"]))
+
+
+@operation
+def retry_later(conn: Connection, claim: Claim, *, delay: float, error: str) -> None:
+    """The run raised and is to be run again after ``delay`` seconds, as another attempt. Raises LeaseLost."""
+    requeue(conn, held_row(conn, claim), Action.RETRY, delay=delay, error=error)
+
+
+@operation
+def finish(
+    conn: Connection,
+    claim: Claim,
+    action: Action,
+    *,
+    result: str | None = None,
+    error: str | None = None,
+    error_kind: str = "",
+    abandoned: bool = False,
+) -> None:
+    """Ends the run with SUCCEED, FAIL, CANCEL or HOLD, exactly once. Raises LeaseLost."""
+    row = held_row(conn, claim)
+    end(conn, row, action, result=result, error=error, error_kind=error_kind, abandoned=abandoned)
+
+
+@operation
+def report(conn: Connection, claim: Claim, *, progress: float | None, message: str, log_tail: Sequence[str]) -> None:
+    """Writes a run's progress and the tail of its log. Raises LeaseLost."""
+    row = held_row(conn, claim)
+    values = {"progress": progress, "message": message, "log_tail": to_json(list(log_tail)).decode()}
+    conn.run(PROGRESS, {"id": claim.task_id, **values})
+    rows.tell(conn, {**row, **values}, "updated")

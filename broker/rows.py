@@ -1,0 +1,213 @@
+"""Rows of the task table: insert, read, lock, fence, and how a task is shown. What may happen to a task is decided elsewhere.
+
+Locks: the conversation first, then tasks by id, always. SQLite has one writer and hides a forgotten lock; PostgreSQL does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from pydantic_core import from_json, to_json
+
+from ..tasks.states import LIVE, Action, Status, apply
+from ..tasks.table import Task
+from .connection import Connection, Row
+from .errors import LeaseLost
+from .events import Event, append
+from .statements import Statement, insert_row, p, table
+from .tables import Conversation
+
+TaskRow: TypeAlias = dict[str, Any]
+
+task = table(Task)
+conversation = table(Conversation)
+COLUMNS: Final = tuple(column.name for column in task.columns)
+SHOWN_RESULT: Final = 16_384  # characters of JSON that an event carries; the rest is read with the task
+LIVE_NAMES: Final = tuple(str(status) for status in LIVE)
+
+LOCK_CONVERSATION: Statement = Statement(
+    sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update()
+)
+TRY_CONVERSATION: Statement = Statement(
+    sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update(skip_locked=True)
+)
+READ: Statement = Statement(sa.select(task).where(task.c.id == p("id")))
+LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
+FENCE: Statement = Statement(
+    sa.select(task.c.status, task.c.epoch, task.c.cancel_requested).where(task.c.id == p("id")).with_for_update()
+)
+BY_CREATOR: Statement = Statement(sa.select(task).where(task.c.created_by == p("created_by")))
+BY_LABEL: Statement = Statement(
+    sa.select(task).where(task.c.conversation_id == p("conversation_id"), task.c.label == p("label"))
+)
+TWIN: Statement = Statement(
+    sa.select(task).where(
+        task.c.conversation_id == p("conversation_id"),
+        task.c.fingerprint == p("fingerprint"),
+        task.c.status.in_(LIVE_NAMES),
+    )
+)
+INSERT: Statement = Statement(insert_row(Task))
+NEXT_LABEL: Statement = Statement(
+    sa.update(conversation)
+    .where(conversation.c.id == p("id"))
+    .values(last_label=conversation.c.last_label + 1)
+    .returning(conversation.c.last_label)
+)
+DEFAULTS: Final[TaskRow] = Task(id="", kind="", name="", slot="").model_dump()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run's right to write: valid as long as the task is running under this epoch."""
+
+    task_id: str
+    epoch: int
+    kind: str
+    name: str
+    conversation_id: str | None
+    tenant: str
+    label: str
+    title: str
+    agent: str
+    arguments: str
+    attempt: int
+    max_attempts: int
+    on_crash: str
+    timeout: float | None
+    parent_id: str | None
+    depth: int
+    cancel_requested: bool
+
+    @classmethod
+    def of(cls, row: TaskRow) -> Claim:
+        return cls(
+            row["id"], row["epoch"], row["kind"], row["name"], row["conversation_id"], row["tenant"], row["label"],
+            row["title"], row["agent"], row["arguments"], row["attempt"], row["max_attempts"], row["on_crash"],
+            row["timeout"], row["parent_id"], row["depth"], bool(row["cancel_requested"]),
+        )  # fmt: skip
+
+
+def as_dict(row: Row) -> TaskRow:
+    """A row of all columns by name."""
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def insert(conn: Connection, values: TaskRow) -> TaskRow:
+    """Inserts a task; columns that are not given have their defaults."""
+    row = {**DEFAULTS, **values}
+    conn.run(INSERT, row)
+    return row
+
+
+def next_label(conn: Connection, conversation_id: str) -> str:
+    """Counts the conversation's tasks on, and locks it."""
+    row = conn.one(NEXT_LABEL, {"id": conversation_id})
+    return "" if row is None else f"T{row[0]}"
+
+
+def read(conn: Connection, task_id: str) -> TaskRow | None:
+    row = conn.one(READ, {"id": task_id})
+    return None if row is None else as_dict(row)
+
+
+def by_label(conn: Connection, conversation_id: str, label: str) -> TaskRow | None:
+    row = conn.one(BY_LABEL, {"conversation_id": conversation_id, "label": label})
+    return None if row is None else as_dict(row)
+
+
+def by_creator(conn: Connection, created_by: str) -> TaskRow | None:
+    row = conn.one(BY_CREATOR, {"created_by": created_by})
+    return None if row is None else as_dict(row)
+
+
+def live_twin(conn: Connection, conversation_id: str, fingerprint: str) -> TaskRow | None:
+    """A live task of the conversation with the same name and arguments."""
+    row = conn.one(TWIN, {"conversation_id": conversation_id, "fingerprint": fingerprint})
+    return None if row is None else as_dict(row)
+
+
+def lock_conversations(conn: Connection, ids: Collection[str | None]) -> None:
+    """Locks conversations, in the order of their ids."""
+    if conn.dialect == "sqlite":
+        return  # the writer's transaction is the only one
+    for one in sorted(id for id in ids if id is not None):
+        conn.one(LOCK_CONVERSATION, {"id": one})
+
+
+def lock(conn: Connection, ids: Collection[str]) -> dict[str, TaskRow]:
+    """Locks tasks in the order of their ids; what was found. Lock their conversations first."""
+    found: dict[str, TaskRow] = {}
+    for one in sorted(set(ids)):
+        row = conn.one(LOCK, {"id": one})
+        if row is not None:
+            found[one] = as_dict(row)
+    return found
+
+
+def lock_one(conn: Connection, task_id: str) -> TaskRow | None:
+    """Locks a task together with its conversation; None when there is none."""
+    if conn.dialect == "sqlite":
+        return read(conn, task_id)
+    row = read(conn, task_id)
+    if row is None:
+        return None
+    lock_conversations(conn, [row["conversation_id"]])
+    return lock(conn, [task_id]).get(task_id)
+
+
+def fence(conn: Connection, claim: Claim) -> bool:
+    """Locks the run's task and checks that the claim still holds; whether a cancel was asked for. Raises LeaseLost."""
+    row = conn.one(FENCE, {"id": claim.task_id})
+    if row is None or row[0] != Status.RUNNING or row[1] != claim.epoch:
+        raise LeaseLost(claim.task_id, claim.epoch)
+    return bool(row[2])
+
+
+def change(conn: Connection, row: TaskRow, action: Action, statement: Statement, **values: Any) -> None:
+    """Applies an action by the table of states, writes it with ``statement``, and updates ``row``.
+
+    ``statement`` takes ``id``, ``status`` and the given values. Raises InvalidTransition.
+    """
+    status = str(apply(Status(row["status"]), action))
+    conn.run(statement, {"id": row["id"], "status": status, **values})
+    row.update(values, status=status)
+
+
+def view(row: TaskRow) -> dict[str, Any]:
+    """A task as clients and people see it."""
+    result = row["result"]
+    whole = result is not None and len(result) <= SHOWN_RESULT
+    return {
+        "id": row["id"],
+        "label": row["label"],
+        "kind": row["kind"],
+        "name": row["name"],
+        "title": row["title"],
+        "agent": row["agent"],
+        "status": row["status"],
+        "progress": row["progress"],
+        "message": row["message"],
+        "question": row["question"],
+        "result": from_json(result) if whole else None,
+        "result_size": 0 if result is None else len(result),
+        "error": row["error"],
+        "error_kind": row["error_kind"],
+        "attempt": row["attempt"],
+        "abandoned": bool(row["abandoned"]),
+        "cancel_requested": bool(row["cancel_requested"]),
+        "created_at": row["created_at"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+    }
+
+
+def tell(conn: Connection, row: TaskRow, what: str) -> None:
+    """Appends ``frontdesk:task.<what>`` to the log of the conversation that owns the task."""
+    if row["conversation_id"] is None or row["kind"] == "turn":
+        return
+    event = {"type": f"frontdesk:task.{what}", "conversation": row["conversation_id"], "task": view(row)}
+    append(conn, row["conversation_id"], [Event(to_json(event).decode())])

@@ -1,0 +1,77 @@
+"""Creates the tables, and refuses a database that a newer version wrote. Runs inside the writer's first transaction."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from ..tasks.table import Base
+from .clock import boot_id, since_boot, wall
+from .connection import Connection
+from .engine import Engine, SQLite
+from .errors import DatabaseNewer
+from .statements import Statement, p, table
+from .tables import SCHEMA_VERSION, Meta
+
+_meta = table(Meta)
+READ: Statement = Statement(sa.select(_meta.c.value).where(_meta.c.key == p("key")))
+DROP: Statement = Statement(sa.delete(_meta).where(_meta.c.key == p("key")))
+PUT: Statement = Statement(_meta.insert().values(key=p("key"), value=p("value")))
+
+
+def put(conn: Connection, key: str, value: str) -> None:
+    """Stores a fact about the database."""
+    conn.run(DROP, {"key": key})
+    conn.run(PUT, {"key": key, "value": value})
+
+
+def read(conn: Connection, key: str) -> str | None:
+    """A fact about the database, or None."""
+    row = conn.one(READ, {"key": key})
+    return None if row is None else str(row[0])
+
+
+def prepare(conn: Connection, engine: Engine) -> None:
+    """Makes the database ready: tables, version, clock. Raises DatabaseNewer."""
+    if conn.dialect == "postgresql":
+        conn.script("SELECT pg_advisory_xact_lock(70279401)")  # two processes that start at once
+    _create_tables(conn)
+    found = read(conn, "schema")
+    if found is None:
+        put(conn, "schema", str(SCHEMA_VERSION))
+    elif int(found) > SCHEMA_VERSION:
+        raise DatabaseNewer(engine.name, int(found), SCHEMA_VERSION)
+    if isinstance(engine, SQLite):
+        _set_clock(conn, engine)
+
+
+def _create_tables(conn: Connection) -> None:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = sqlite.dialect() if conn.dialect == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
+    for of in Base.metadata.sorted_tables:
+        conn.script(str(CreateTable(of, if_not_exists=True).compile(dialect=dialect)))
+        for index in sorted(of.indexes, key=lambda index: str(index.name)):
+            conn.script(str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
+
+
+def _set_clock(conn: Connection, engine: SQLite) -> None:
+    """The database's clock goes on where it was: in the same boot exactly, after a reboot by the wall time that has passed."""
+    here, boot, now = boot_id(), since_boot(), wall()
+    stored = read(conn, "clock")
+    offset = 0.0
+    if stored is not None:
+        old_boot, old_offset, old_clock, old_wall = stored.split("|")
+        offset = float(old_offset)
+        if old_boot != here:
+            offset = float(old_clock) + max(0.0, now - float(old_wall)) - boot
+    put(conn, "clock", f"{here}|{offset!r}|{boot + offset!r}|{now!r}")
+    engine.set_clock(offset)
+
+
+def note_clock(conn: Connection) -> None:
+    """Remembers how far the clock is, for the next boot. Called now and then by a worker."""
+    stored = read(conn, "clock")
+    if stored is not None:
+        boot, offset, _, _ = stored.split("|")
+        put(conn, "clock", f"{boot}|{offset}|{conn.now()!r}|{conn.wall()!r}")

@@ -1,0 +1,68 @@
+"""Statements: SQLAlchemy Core, compiled once per dialect to SQL and the order of its parameters.
+
+Executing Core each time costs more than SQLite itself; the driver's cursor with ready SQL does not. Parameters are written ``p("name")`` and given
+by name. Their types need no conversion: tables hold only text, integers, floats (see ``tasks/table.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import Executable
+from sqlmodel import SQLModel
+
+DialectName = Literal["sqlite", "postgresql"]
+
+_PREFIX = "p_"  # SQLAlchemy reserves the columns' own names inside INSERT and UPDATE
+
+
+def p(name: str) -> sa.BindParameter[Any]:
+    """A parameter that is given at each execution."""
+    return sa.bindparam(_PREFIX + name)
+
+
+def table(model: type[SQLModel]) -> sa.Table:
+    """The Core table of a SQLModel class."""
+    found = model.__table__  # type: ignore[attr-defined]
+    assert isinstance(found, sa.Table)
+    return found
+
+
+def insert_row(model: type[SQLModel]) -> sa.Insert:
+    """INSERT with a parameter for every column."""
+    of = table(model)
+    return of.insert().values({column.name: p(column.name) for column in of.columns})
+
+
+class Statement:
+    """One statement, ready for both dialects. Immutable in meaning: compilation is cached, nothing else changes."""
+
+    __slots__ = ("_core", "_ready")
+
+    def __init__(self, core: Executable) -> None:
+        self._core = core
+        self._ready: dict[DialectName, tuple[str, tuple[tuple[str | None, Any], ...]]] = {}
+
+    def bind(self, dialect: DialectName, given: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """SQL text and its parameters in order. A parameter that is not given raises KeyError with its name."""
+        ready = self._ready.get(dialect)
+        if ready is None:
+            ready = self._ready[dialect] = self._compile(dialect)
+        sql, slots = ready
+        return sql, [constant if name is None else given[name] for name, constant in slots]
+
+    def _compile(self, dialect: DialectName) -> tuple[str, tuple[tuple[str | None, Any], ...]]:
+        target: sa.Dialect
+        if dialect == "sqlite":
+            target = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+        else:
+            target = postgresql.psycopg.dialect(paramstyle="format")
+        compiled = self._core.compile(dialect=target, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+        slots = tuple(
+            (name.removeprefix(_PREFIX), None) if name.startswith(_PREFIX) else (None, compiled.params[name])
+            for name in compiled.positiontup or ()
+        )
+        return str(compiled), slots

@@ -1,0 +1,130 @@
+"""The tables of the broker storey: conversations, turns, inbox, event log. No statement is here.
+
+Every counter that orders something (cursors, input numbers, labels) lives in the conversation's row, which whoever counts has locked: a
+sequence of the database would let a reader skip an event that commits late.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlmodel import Field
+
+from ..tasks.table import Base
+
+SCHEMA_VERSION = 1
+
+
+class Meta(Base, table=True):
+    """Facts about the database itself: schema version, clock."""
+
+    __tablename__ = "frontdesk_meta"
+
+    key: str = Field(primary_key=True)
+    value: str
+
+
+class Conversation(Base, table=True):
+    """Owns items, inbox, tasks and the current agent."""
+
+    __tablename__ = "frontdesk_conversation"
+
+    id: str = Field(primary_key=True)
+    tenant: str = ""
+    agent: str = ""  # who takes the next turn; empty: the desk's entry agent
+    meta: str = "{}"  # JSON: the client's metadata
+    parent_task: str | None = None  # the delegated run that this conversation belongs to
+    desk: str = ""  # whose turns these are
+    unattended_limit: int = 8  # turns in a row that notices may start
+    stored: int = 1
+    created_at: float = 0.0
+
+    last_cursor: int = 0  # of the event log
+    last_input: int = 0  # of the inbox
+    last_item: int = 0  # of the history
+    last_label: int = 0  # of its tasks: T1, T2 …
+    waiting_inputs: int = 0  # clients' inputs in the inbox
+    unattended: int = 0  # turns in a row that no person started
+    head: str | None = None  # the last response
+
+
+class Turn(Base, table=True):
+    """One activation of a conversation's agent; on the wire, a response."""
+
+    __tablename__ = "frontdesk_turn"
+
+    id: str = Field(primary_key=True)  # resp_…
+    conversation_id: str = Field(index=True)
+    tenant: str = ""
+    task_id: str | None = Field(default=None, index=True)
+    status: str = "queued"  # queued | in_progress | completed | incomplete | failed | cancelled
+    started_by: str = "create"  # create | steer | notice | delegate
+    agent: str = ""
+    input_id: str | None = None
+    input_digest: str = ""
+    previous_id: str | None = None  # the response that the client continued
+    cancel_requested: int = 0
+    request: str = "{}"  # JSON: the wire's request fields that are kept
+    triggers: str = ""  # task ids whose notices started it, comma separated
+    first_cursor: int = 0  # its events come after this cursor
+    next_sequence: int = 0
+    state: str = "{}"  # JSON: what the loop must know to go on (counters, handoffs taken)
+    ended: str = ""  # why it ended: steered, cancelled, a limit's name …
+    error: str | None = None
+    usage: str = "{}"  # JSON
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    __table_args__ = (
+        sa.Index("frontdesk_turn_input", "tenant", "input_id", unique=True),
+        sa.Index("frontdesk_turn_previous", "previous_id"),
+    )
+
+
+class InboxEntry(Base, table=True):
+    """One input that waits to enter a conversation, or has entered it (`taken_by`)."""
+
+    __tablename__ = "frontdesk_inbox"
+
+    conversation_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    kind: str  # create | steer | notice (starts a turn when idle) | note (waits for the next turn) | message
+    response_id: str | None = None  # create: the response that it starts; steer: the successor
+    target_id: str | None = None  # steer: the response that is steered; notice, message: the task that it is about
+    payload: str  # JSON
+    taken_by: str | None = None
+    created_at: float = 0.0
+
+    __table_args__ = (
+        sa.Index(
+            "frontdesk_inbox_waiting",
+            "conversation_id",
+            "number",
+            sqlite_where=sa.text("taken_by IS NULL"),
+            postgresql_where=sa.text("taken_by IS NULL"),
+        ),
+    )
+
+
+class LogRow(Base, table=True):
+    """A run of events that were committed together. Event i of the row has cursor ``first + i``."""
+
+    __tablename__ = "frontdesk_event"
+
+    conversation_id: str = Field(primary_key=True)
+    first: int = Field(primary_key=True)
+    count: int
+    response_id: str = ""
+    deltas_of: str | None = None  # all are deltas of this item: removed when its `done` is written
+    body: str  # one event's JSON per line, without its cursor
+    created_at: float = 0.0
+
+    __table_args__ = (
+        sa.Index(
+            "frontdesk_event_deltas",
+            "conversation_id",
+            "deltas_of",
+            sqlite_where=sa.text("deltas_of IS NOT NULL"),
+            postgresql_where=sa.text("deltas_of IS NOT NULL"),
+        ),
+    )

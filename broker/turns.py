@@ -1,0 +1,169 @@
+"""Turns in the database: which input is next, and that a conversation has one live turn at most.
+
+What happens inside a turn is the agents' business. Here a turn is a row, a task of kind ``turn``, and its place in the line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+
+from ..tasks.states import Action, Status
+from ..tasks.table import Task, Wait, new_id
+from .connection import Connection, Row
+from .rows import LIVE_NAMES, TaskRow, as_dict, change, insert
+from .statements import Statement, insert_row, p, table
+from .tables import Conversation, InboxEntry, Turn
+from .wakeups import InputArrived, TasksReady
+
+TurnRow: TypeAlias = dict[str, Any]
+
+task, wait = table(Task), table(Wait)
+turn, entry, conversation = table(Turn), table(InboxEntry), table(Conversation)
+
+COLUMNS: Final = tuple(column.name for column in turn.columns)
+DEFAULTS: Final[TurnRow] = Turn(id="", conversation_id="").model_dump()
+PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
+
+LIVE_TURN: Statement = Statement(
+    sa.select(task)
+    .where(task.c.conversation_id == p("id"), task.c.kind == "turn", task.c.status.in_(LIVE_NAMES))
+    .with_for_update()
+)
+NEXT_INPUT: Statement = Statement(
+    sa.select(entry.c.kind, entry.c.response_id, entry.c.target_id)
+    .where(
+        entry.c.conversation_id == p("id"),
+        entry.c.taken_by.is_(None),
+        entry.c.kind.in_(["steer", "create", "notice"]),
+    )
+    .order_by(
+        sa.case((entry.c.kind == "steer", 0), (entry.c.kind == "create", 1), else_=2),
+        entry.c.number,
+    )
+    .limit(1)
+)
+CONVERSATION: Statement = Statement(
+    sa.select(
+        conversation.c.tenant,
+        conversation.c.desk,
+        conversation.c.agent,
+        conversation.c.parent_task,
+        conversation.c.unattended,
+        conversation.c.unattended_limit,
+        conversation.c.head,
+    ).where(conversation.c.id == p("id"))
+)
+READ: Statement = Statement(sa.select(turn).where(turn.c.id == p("id")))
+BY_TASK: Statement = Statement(
+    sa.select(turn).where(turn.c.task_id == p("task_id")).order_by(turn.c.created_at.desc()).limit(1)
+)
+INSERT: Statement = Statement(insert_row(Turn))
+SET_TASK: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(task_id=p("task_id")))
+SET_UNATTENDED: Statement = Statement(
+    sa.update(conversation).where(conversation.c.id == p("id")).values(unattended=p("unattended"))
+)
+WAKE: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"))
+    .values(status=p("status"), waiting_for="", waits_left=0, wake=None, ready=p("ready"))
+)
+DROP_WAITS: Statement = Statement(sa.delete(wait).where(wait.c.waiter_id == p("id")))
+READ_TASK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
+
+
+def as_turn(row: Row) -> TurnRow:
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def read(conn: Connection, response_id: str) -> TurnRow | None:
+    row = conn.one(READ, {"id": response_id})
+    return None if row is None else as_turn(row)
+
+
+def of_task(conn: Connection, task_id: str) -> TurnRow | None:
+    """The turn that this task runs."""
+    row = conn.one(BY_TASK, {"task_id": task_id})
+    return None if row is None else as_turn(row)
+
+
+def add(conn: Connection, values: TurnRow) -> TurnRow:
+    """Inserts a turn; columns that are not given have their defaults."""
+    row = {**DEFAULTS, **values, "created_at": conn.wall()}
+    conn.run(INSERT, row)
+    return row
+
+
+def live(conn: Connection, conversation_id: str) -> TaskRow | None:
+    """The task of the conversation's live turn, locked. Lock the conversation first."""
+    row = conn.one(LIVE_TURN, {"id": conversation_id})
+    return None if row is None else as_dict(row)
+
+
+def wake(conn: Connection, row: TaskRow) -> None:
+    """A parked task goes back to the queue, whatever it waited for. Its row is locked by the caller."""
+    conn.run(DROP_WAITS, {"id": row["id"]})
+    change(conn, row, Action.WAKE, WAKE, ready=conn.now())
+    conn.publish(TasksReady(row["slot"]))
+
+
+def advance(conn: Connection, conversation_id: str) -> None:
+    """Makes sure that what waits in the inbox is being dealt with. The conversation is locked by the caller.
+
+    A parked turn is woken by new input; an idle conversation's next input gets its turn: steers first, then creates in their order, then notices
+    while no more than the limit of unattended turns have followed each other. A delegated run's conversation has only that run.
+    """
+    conn.publish(InputArrived(conversation_id))
+    found = live(conn, conversation_id)
+    if found is not None:
+        if found["status"] == Status.WAITING and _next(conn, conversation_id) is not None:
+            wake(conn, found)
+        return
+    about = conn.one(CONVERSATION, {"id": conversation_id})
+    if about is None:
+        return
+    tenant, desk, agent, parent_task, unattended, limit, head = about
+    if parent_task is not None:
+        _wake_delegated(conn, str(parent_task))
+        return
+    following = _next(conn, conversation_id)
+    if following is None:
+        return
+    kind, response_id, target_id = following
+    if kind == "notice":
+        if unattended >= limit:
+            return
+        response_id = new_id("resp")
+        values = {"started_by": "notice", "triggers": target_id or "", "previous_id": head}
+        add(conn, {"id": response_id, "conversation_id": conversation_id, "tenant": tenant, "agent": agent, **values})
+    conn.run(SET_UNATTENDED, {"id": conversation_id, "unattended": unattended + 1 if kind == "notice" else 0})
+    _start(conn, str(response_id), str(desk), str(tenant), conversation_id, PRIORITY[kind])
+
+
+def _next(conn: Connection, conversation_id: str) -> Row | None:
+    return conn.one(NEXT_INPUT, {"id": conversation_id})
+
+
+def _wake_delegated(conn: Connection, task_id: str) -> None:
+    row = conn.one(READ_TASK, {"id": task_id})
+    if row is not None:
+        found = as_dict(row)
+        if found["status"] == Status.WAITING:
+            wake(conn, found)
+
+
+def _start(conn: Connection, response_id: str, desk: str, tenant: str, conversation_id: str, priority: int) -> None:
+    """Puts the turn's task into the queue."""
+    task_id = new_id("task")
+    now = conn.now()
+    insert(
+        conn,
+        {
+            "id": task_id, "kind": "turn", "name": desk, "slot": "turn", "tenant": tenant,
+            "conversation_id": conversation_id, "priority": priority, "ready": now, "on_crash": "retry",
+            "announce": "none", "created_at": conn.wall(),
+        },
+    )  # fmt: skip
+    conn.run(SET_TASK, {"id": response_id, "task_id": task_id})
+    conn.publish(TasksReady("turn"))

@@ -1,0 +1,178 @@
+"""Wake-ups: hints that something was committed. They carry no truth; whoever misses one finds the same by reading the database.
+
+A writer publishes hints after its commit, from its own thread; each listener is called in the event loop that it registered from. For each
+conversation that somebody listens to, the last rows of its event log are kept in a bounded ring, so that a thousand subscribers share one text and only
+those who are further behind read the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+log = logging.getLogger("frontdesk.wakeups")
+
+RING_ROWS: Final = 512
+RING_CHARACTERS: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A row of a conversation's event log: event i has cursor ``first + i`` and is line i of ``body``."""
+
+    conversation_id: str
+    first: int
+    count: int
+    response_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class TasksReady:
+    """Tasks of this slot may be claimable."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """Somebody asked for this task to be cancelled."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputArrived:
+    """The conversation's inbox holds something new."""
+
+    conversation_id: str
+
+
+Hint: TypeAlias = Events | TasksReady | CancelAsked | InputArrived
+Key: TypeAlias = tuple[str, str]
+
+
+def _key(hint: Hint) -> Key:
+    match hint:
+        case Events():
+            return ("events", hint.conversation_id)
+        case TasksReady():
+            return ("ready", hint.slot)
+        case CancelAsked():
+            return ("cancel", hint.task_id)
+        case InputArrived():
+            return ("input", hint.conversation_id)
+
+
+class _Ring:
+    """The newest rows of one conversation's log."""
+
+    def __init__(self) -> None:
+        self.rows: deque[Events] = deque()
+        self.size = 0
+
+    def add(self, row: Events) -> None:
+        self.rows.append(row)
+        self.size += len(row.body)
+        while len(self.rows) > RING_ROWS or (self.size > RING_CHARACTERS and len(self.rows) > 1):
+            self.size -= len(self.rows.popleft().body)
+
+    def after(self, cursor: int) -> list[Events] | None:
+        """Rows with events after the cursor; None when the ring does not reach back that far."""
+        if not self.rows or self.rows[0].first > cursor + 1:
+            return None
+        return [row for row in self.rows if row.first + row.count - 1 > cursor]
+
+
+class Listening:
+    """One registration. Call ``stop`` when it is no longer wanted; it may be called again."""
+
+    def __init__(self, hub: Hub, key: Key, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+        self.hub, self.key, self.loop, self.wake = hub, key, loop, wake
+
+    def stop(self) -> None:
+        self.hub.remove(self)
+
+
+class Hub:
+    """Who listens to what, in this process. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: defaultdict[Key, set[Listening]] = defaultdict(set)
+        self._rings: dict[str, _Ring] = {}
+
+    def listen(self, kind: str, name: str, wake: Callable[[], None]) -> Listening:
+        """Calls ``wake()`` in the running loop after each commit that concerns (kind, name).
+
+        Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task). Several commits may be one call.
+        """
+        listening = Listening(self, (kind, name), asyncio.get_running_loop(), wake)
+        with self._lock:
+            self._listeners[listening.key].add(listening)
+            if kind == "events" and name not in self._rings:
+                self._rings[name] = _Ring()
+        return listening
+
+    def remove(self, listening: Listening) -> None:
+        with self._lock:
+            found = self._listeners.get(listening.key)
+            if found is None:
+                return
+            found.discard(listening)
+            if not found:
+                del self._listeners[listening.key]
+                if listening.key[0] == "events":
+                    self._rings.pop(listening.key[1], None)
+
+    def recent(self, conversation_id: str, cursor: int) -> list[Events] | None:
+        """Rows of the log after ``cursor`` from memory; None when the database has to be read."""
+        with self._lock:
+            ring = self._rings.get(conversation_id)
+            return None if ring is None else ring.after(cursor)
+
+    def publish(self, hints: Iterable[Hint]) -> None:
+        """Wakes who listens to these hints. Called after the commit, never before."""
+        woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
+        with self._lock:
+            for hint in hints:
+                key = _key(hint)
+                if isinstance(hint, Events):
+                    ring = self._rings.get(hint.conversation_id)
+                    if ring is not None:
+                        ring.add(hint)
+                for listening in self._listeners.get(key, ()):
+                    woken.setdefault(listening.loop, {})[listening] = None
+        self._call(woken)
+
+    def publish_everything(self) -> None:
+        """Something was committed by another process, it is not known what: everyone looks. The rings may have holes now."""
+        woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
+        with self._lock:
+            for name in self._rings:
+                self._rings[name] = _Ring()
+            for listeners in self._listeners.values():
+                for listening in listeners:
+                    woken.setdefault(listening.loop, {})[listening] = None
+        self._call(woken)
+
+    def _call(self, woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]]) -> None:
+        for loop, listeners in woken.items():
+            try:
+                loop.call_soon_threadsafe(_wake_all, tuple(listeners))
+            except RuntimeError:  # the loop has ended: its listeners are gone with it
+                for listening in listeners:
+                    self.remove(listening)
+
+
+def _wake_all(listeners: tuple[Listening, ...]) -> None:
+    for listening in listeners:
+        try:
+            listening.wake()
+        except Exception:
+            log.exception("a listener to %s failed", listening.key)
