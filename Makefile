@@ -65,11 +65,11 @@ $(STAMP): pyproject.toml requirements.lock
 		else "$$python" -m venv --clear $(VENV); fi; \
 	fi; \
 	if [ -n "$$uv" ]; then \
-		install="$$uv pip install --python $(BIN)/python"; \
+		install="$$uv pip install --python $(BIN)/python"; compile=--compile-bytecode; \
 	else \
 		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip >/dev/null; \
-		install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+		install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; compile=--compile; \
 	fi; \
-	$$install --require-hashes -r requirements.lock; \
+	$$install $$compile --require-hashes -r requirements.lock; \
 	$$install --no-deps --no-build-isolation --editable .; \
 	touch $@

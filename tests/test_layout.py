@@ -171,9 +171,10 @@ def test_only_settings_reads_the_environment() -> None:
 
 @pytest.mark.parametrize("name", STOREYS)
 def test_a_storey_is_not_importable_by_its_bare_name(name: str, tmp_path: Path) -> None:
-    code = f"import importlib.util as u; spec = u.find_spec({name!r}); print(spec and list(spec.submodule_search_locations or [spec.origin]))"
-    origin = python(code, tmp_path)
-    assert str(ROOT) not in origin, f"`import {name}` reaches this repository: it would shadow other people's module"
+    find = f"import importlib.util; spec = importlib.util.find_spec({name!r})"
+    show = "print(spec and list(spec.submodule_search_locations or [spec.origin]))"
+    found = python(f"{find}; {show}", tmp_path)
+    assert str(ROOT) not in found, f"`import {name}` reaches this repository: it would shadow other people's module"
 
 
 def test_importing_agents_does_not_import_what_only_some_need(tmp_path: Path) -> None:
