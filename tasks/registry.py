@@ -1,0 +1,180 @@
+"""``@task``: makes a durable task function of a typed function. A value with checked options; nothing is registered
+anywhere.
+
+A desk finds the task functions that its agents name; a worker is given them. Running one is the broker's work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+
+from pydantic import ValidationError
+
+from .context import TaskContext
+from .errors import InvalidOption
+from .options import keywords_option, timeout_option
+from .result import result_json as result_json  # how a task function's result is stored
+from .retry import RetryPolicy
+from .signature import Signature, signature_of
+from .table import OnCrash, TaskRequest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskFunction(Generic[P, R]):
+    """A function that can be run as a task; made by `task`. Calling it runs the function itself, here and now,
+    without any of its options.
+
+    To change an option, copy: ``dataclasses.replace(refund_report, queue="slow")``.
+    """
+
+    function: Callable[P, R]
+    signature: Signature = field(repr=False)
+    name: str
+    title: str
+    description: str
+    queue: str
+    priority: int
+    timeout: float | None
+    retry: RetryPolicy
+    idempotent: bool
+    on_crash: OnCrash
+    keywords: tuple[str, ...]
+    result_limit: int
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidOption(
+                f"{self.name!r} cannot be a task's name: 1 to 64 letters, digits, '_', '-' or '.'; give name="
+            )
+        timeout_option(self.name, self.timeout)
+        if not isinstance(self.retry, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(
+                f"{self.name}: retry is a RetryPolicy, such as RetryPolicy(max_attempts=5), not {self.retry!r}"
+            )
+        if self.result_limit < 1:
+            raise InvalidOption(f"{self.name}: result_limit is in bytes, 1 or more, not {self.result_limit!r}")
+        self._requested({}, {})
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def request(self, arguments: Mapping[str, Any], **options: Any) -> TaskRequest:
+        """What to hand to the broker to have this run with ``arguments``. ``options`` are fields of `TaskRequest`;
+        they win over the declared ones.
+
+        Raises:
+            ArgumentsError: arguments that do not fit the function.
+            InvalidOption: an option that does not exist, or with an impossible value.
+        """
+        return self._requested(self.signature.normalise(arguments), options)
+
+    def _requested(self, arguments: dict[str, Any], options: dict[str, Any]) -> TaskRequest:
+        declared = {
+            "title": self.title,
+            "queue": self.queue,
+            "priority": self.priority,
+            "timeout": self.timeout,
+            "max_attempts": self.retry.max_attempts,
+            "on_crash": self.on_crash,
+        }
+        try:
+            return TaskRequest.model_validate(
+                {**declared, **options, "kind": "function", "name": self.name, "arguments": arguments}
+            )
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}={one['input']!r}: {one['msg']}" for one in error.errors()
+            )
+            raise InvalidOption(f"{self.name}: {wrong}") from error
+
+
+@overload
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    queue: str = "default",
+    priority: int = 0,
+    timeout: float | None = 3600.0,
+    retry: RetryPolicy = ...,
+    idempotent: bool = False,
+    on_crash: OnCrash | None = None,
+    keywords: Collection[str] = (),
+    result_limit: int = 10_000_000,
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+
+
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    queue: str = "default",
+    priority: int = 0,
+    timeout: float | None = 3600.0,
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+    idempotent: bool = False,
+    on_crash: OnCrash | None = None,
+    keywords: Collection[str] = (),
+    result_limit: int = 10_000_000,
+) -> Any:
+    """Declare a function, async or not, as a durable task: ``@task`` or ``@task(timeout=60)``.
+
+    A parameter annotated with `TaskContext` is injected; the others are filled by a model or a caller and need
+    annotations.
+
+    Args:
+        name: What it is called in the database and by models; the function's own name by default. Give a changed
+            function a new one.
+        title: What people read; made of the name by default.
+        queue: Which workers run it.
+        priority: Higher goes first, from -1000 to 1000.
+        timeout: Seconds of one run, None for no limit.
+        retry: When a run that raised is run again.
+        idempotent: Running it twice does no harm.
+        on_crash: What happens when its worker died: ``retry``, or ``fail`` (reason: worker lost). ``retry`` by
+            default if idempotent, else ``fail``.
+        keywords: Words of any language that hint at this task; only the ``offline`` model reads them.
+        result_limit: The largest result, in bytes of JSON.
+
+    Raises:
+        InvalidOption: an option or a parameter that cannot work.
+    """
+
+    def declare(function: Callable[..., Any]) -> TaskFunction[..., Any]:
+        signature = signature_of(function, name=name, context_types=(TaskContext,))
+        return TaskFunction(
+            function=function,
+            signature=signature,
+            name=signature.name,
+            title=_title(signature.name) if title is None else title,
+            description=signature.description,
+            queue=queue,
+            priority=priority,
+            timeout=timeout,
+            retry=retry,
+            idempotent=idempotent,
+            on_crash=on_crash or ("retry" if idempotent else "fail"),
+            keywords=keywords_option(signature.name, keywords),
+            result_limit=result_limit,
+        )
+
+    return declare if function is None else declare(function)
+
+
+def _title(name: str) -> str:
+    spaced = re.sub(r"[_.-]+", " ", name).strip()
+    return spaced[:1].upper() + spaced[1:]

@@ -1,0 +1,157 @@
+"""Reading JSON schemas, as pydantic makes them: what a node allows, and where. Pure functions of dictionaries; no
+Python type appears here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeGuard
+
+from pydantic_core import to_json
+
+JSON: TypeAlias = dict[str, Any]
+
+_MOST_VALUES: Final = 40
+_PLAIN: Final = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "an object",
+    "date": "a date such as 2025-01-31",
+    "time": "a time such as 14:30:00",
+    "date-time": "a date and time such as 2025-01-31T14:30:00Z",
+    "duration": "a duration such as PT90S",
+    "uuid": "a UUID",
+    "email": "an e-mail address",
+}
+
+
+def is_object(value: object) -> TypeGuard[JSON]:
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def referred(reference: str) -> str:
+    """The name in ``$defs`` that a ``$ref`` refers to."""
+    return reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
+
+
+def resolved(node: JSON, defs: Mapping[str, JSON]) -> JSON:
+    """``node``, or what its ``$ref`` refers to."""
+    while "$ref" in node:
+        node = defs[referred(node["$ref"])]
+    return node
+
+
+def cases(node: JSON, defs: Mapping[str, JSON]) -> list[JSON]:
+    """``node`` as a list of alternatives, none of which is a union or a reference."""
+    node = resolved(node, defs)
+    members = _members(node)
+    return [flat for case in members for flat in cases(case, defs)] if members else [node]
+
+
+def _members(node: JSON) -> list[JSON]:
+    """The members of a union, references among them."""
+    members: list[JSON] = node.get("anyOf") or node.get("oneOf") or []
+    return members
+
+
+def accepts_null(node: JSON, defs: Mapping[str, JSON]) -> bool:
+    """Whether null is a value of ``node``."""
+    return any(_accepts_null(case) for case in cases(node, defs))
+
+
+def _accepts_null(case: JSON) -> bool:
+    if "const" in case or "enum" in case:
+        return None in _values(case)
+    kind = case.get("type", "null")
+    return "null" in kind if is_array(kind) else kind == "null"
+
+
+def has_defaults(node: JSON, defs: Mapping[str, JSON]) -> bool:
+    """Whether `without_nulls` has anything to do for this schema."""
+    objects = [*cases(node, defs), *(case for root in defs.values() for case in cases(root, defs))]
+    while objects:
+        case = objects.pop()
+        required = case.get("required", ())
+        for name, child in case.get("properties", {}).items():
+            if name not in required and not accepts_null(child, defs):
+                return True
+        for child in (*case.get("properties", {}).values(), case.get("items"), case.get("additionalProperties")):
+            if is_object(child) and "$ref" not in child:
+                objects += _members(child) or [child]
+    return False
+
+
+def without_nulls(value: Any, node: JSON, defs: Mapping[str, JSON]) -> Any:
+    """``value`` without the nulls that stand for a default: of properties that may be left out, but can not be null."""
+    if is_array(value):
+        items = next((case["items"] for case in cases(node, defs) if is_object(case.get("items"))), None)
+        return value if items is None else [without_nulls(item, items, defs) for item in value]
+    if not is_object(value):
+        return value
+    case = _case_of(value, cases(node, defs), defs)
+    properties, required, rest = case.get("properties", {}), case.get("required", ()), case.get("additionalProperties")
+    kept: JSON = {}
+    for name, item in value.items():
+        child = properties.get(name, rest if is_object(rest) else None)
+        if child is None:
+            kept[name] = item
+        elif item is not None or name in required or name not in properties or accepts_null(child, defs):
+            kept[name] = without_nulls(item, child, defs)
+    return kept
+
+
+def _case_of(value: JSON, alternatives: Sequence[JSON], defs: Mapping[str, JSON]) -> JSON:
+    """The alternative that an object is meant to be: its tags agree and it has the most of the object's properties."""
+    nothing: JSON = {}
+    objects = [case for case in alternatives if case.get("type") == "object" and _tags_agree(value, case, defs)]
+    return max(objects, key=lambda case: len(value.keys() & case.get("properties", {}).keys()), default=nothing)
+
+
+def _tags_agree(value: JSON, case: JSON, defs: Mapping[str, JSON]) -> bool:
+    tags = {name: resolved(child, defs) for name, child in case.get("properties", {}).items()}
+    return all(value[name] == tag["const"] for name, tag in tags.items() if "const" in tag and name in value)
+
+
+def node_at(path: Sequence[str | int], node: JSON, defs: Mapping[str, JSON]) -> JSON:
+    """The schema of what lies at ``path``, a union where several are possible; an empty one when the schema does
+    not say."""
+    for step in path:
+        key = "properties" if isinstance(step, str) else "items"
+        holders = [case[key] for case in cases(node, defs) if is_object(case.get(key))]
+        found = [holder[step] for holder in holders if step in holder] if isinstance(step, str) else holders
+        if not found:
+            return {}
+        node = {"anyOf": found}
+    return node
+
+
+def expected(node: JSON, defs: Mapping[str, JSON]) -> str:
+    """What a value of ``node`` is, in words: ``an integer``, ``one of "red", "green"``. Empty when anything goes."""
+    alternatives = cases(node, defs)
+    values = list(dict.fromkeys(to_json(value).decode() for case in alternatives for value in _values(case)))
+    named = [", ".join(values[:_MOST_VALUES])] if values else []
+    if len(values) > 1:
+        named = [f"one of {named[0]}{', …' if len(values) > _MOST_VALUES else ''}"]
+    return " or ".join(dict.fromkeys([*named, *(text for case in alternatives for text in _kinds(case))]))
+
+
+def _values(case: JSON) -> list[Any]:
+    return list(case["enum"]) if "enum" in case else [case["const"]] if "const" in case else []
+
+
+def _kinds(case: JSON) -> list[str]:
+    if _values(case):
+        return []
+    if case.get("format") in _PLAIN:
+        return [_PLAIN[case["format"]]]
+    if case.get("type") == "object" and case.get("properties"):
+        return [f"an object with {', '.join(case['properties'])}"]
+    kind = case.get("type", "")
+    return [_PLAIN[one] for one in (kind if is_array(kind) else [kind]) if one in _PLAIN]
