@@ -1,0 +1,1 @@
+"""Desks that are useful in themselves and short enough to be copied."""

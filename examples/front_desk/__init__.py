@@ -1,0 +1,1 @@
+"""The front desk: triage, your files, a pizza counter and a market desk."""
