@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STOREYS = ("tasks", "broker", "agents", "server")  # from the lowest to the highest
 OUTSIDE = ("tests", "examples", "bench")
 LONGER_THAN_300_LINES: frozenset[str] = frozenset()
-HEAVY = ("openai", "griffe", "typer", "rich", "starlette", "uvicorn", "aiohttp", "psycopg")
+HEAVY = ("openai", "aiohttp", "griffe", "typer", "rich", "starlette", "uvicorn")
 
 
 def files(*folders: str) -> list[Path]:
@@ -95,6 +95,13 @@ def python(code: str, folder: Path) -> str:
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def imports_of(modules: list[str], watched: tuple[str, ...], folder: Path) -> str:
+    """Which of ``watched`` are imported by importing ``modules``, as a printed list."""
+    return python(
+        f"import sys, {', '.join(modules)}; print([name for name in {watched!r} if name in sys.modules])", folder
+    )
 
 
 # --- imports
@@ -178,8 +185,16 @@ def test_a_storey_is_not_importable_by_its_bare_name(name: str, tmp_path: Path) 
 
 
 def test_importing_agents_does_not_import_what_only_some_need(tmp_path: Path) -> None:
-    code = f"import frontdesk.agents, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
-    assert python(code, tmp_path) == "[]", "import it inside the function that needs it"
+    assert imports_of(["frontdesk.agents"], (*HEAVY, "psycopg"), tmp_path) == "[]", "import it inside the function"
+
+
+def test_no_room_below_the_server_imports_what_only_some_need(tmp_path: Path) -> None:
+    rooms = [module(path) for path in files("tasks", "broker", "agents")]
+    assert imports_of(rooms, HEAVY, tmp_path) == "[]", "import it inside the function that needs it"
+
+
+def test_no_import_at_all_brings_the_client_of_a_provider(tmp_path: Path) -> None:
+    assert imports_of([module(path) for path in files(*STOREYS)], ("openai",), tmp_path) == "[]", "it takes 0.7 s"
 
 
 def test_the_link_that_gives_the_package_its_name_is_a_link() -> None:
@@ -215,7 +230,12 @@ def test_every_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
     declared = {re.split(r"[\[<>=!~; ]", requirement)[0].replace("-", "_") for requirement in requirements}
-    comes_with = {"sqlalchemy": "sqlmodel", "pydantic_core": "pydantic", "click": "typer", "httpx2": "openai"}
+    comes_with = {
+        "sqlalchemy": "sqlmodel",
+        "pydantic_core": "pydantic",
+        "typing_extensions": "pydantic",
+        "click": "typer",
+    }
     missing = {
         f"{relative(path)}:{line} imports {name}"
         for path in files(*STOREYS, "examples")
