@@ -68,7 +68,10 @@ def find_duplicates(folder: Folder, top: Place, *, pace: Pace | None = None) -> 
 
 def _without_hard_links(entries: Iterable[Entry]) -> list[Entry]:
     """One name of each file: the first."""
-    return list({entry.identity: entry for entry in reversed(list(entries))}.values())[::-1]
+    first: dict[tuple[int, int], Entry] = {}
+    for entry in entries:
+        first.setdefault(entry.identity, entry)
+    return list(first.values())
 
 
 def _groups(keyed: Iterable[tuple[K, Entry]]) -> list[list[Entry]]:
