@@ -235,6 +235,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
         "pydantic_core": "pydantic",
         "typing_extensions": "pydantic",
         "click": "typer",
+        "httpx2": "openai",
     }
     missing = {
         f"{relative(path)}:{line} imports {name}"
