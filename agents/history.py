@@ -29,6 +29,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content"}),
 }
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ def _call_id(body: JSON) -> str:
 
 def _call(body: JSON, call_id: str, name: str) -> JSON:
     arguments = str(body.get("arguments") or "")
+    name = _NO_NAME.sub("_", name)[:64] or "_"  # models invent names, and a history with a wrong one is refused
     return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
 
 

@@ -129,6 +129,11 @@ def test_a_namespace_is_part_of_the_name_except_for_the_desks_own(label: str, na
     assert shown(stored(mcp_call("a", "1", label=label)))[0]["name"] == name
 
 
+@pytest.mark.parametrize(("name", "allowed"), [("functions.add", "functions_add"), ("", "_"), ("x" * 70, "x" * 64)])
+def test_a_name_that_a_model_invented_is_made_one_that_the_api_takes(name: str, allowed: str) -> None:
+    assert shown(stored(function_call("a", name)))[0]["name"] == allowed
+
+
 def test_the_item_id_serves_as_call_id_when_the_desk_made_the_call() -> None:
     notice = mcp_call("x", "done", label="tasks")
     del notice["frontdesk:call_id"]
@@ -269,10 +274,11 @@ def bodies() -> st.SearchStrategy[JSON]:
     call_id = st.sampled_from("abcdef")
     text = st.sampled_from(["", "text"])
     error = st.sampled_from([None, {"type": "http_error", "message": "down"}])
+    name = st.sampled_from(["add", "functions.add", "", "더하기", "x" * 70])
     return st.one_of(
         st.builds(user, text),
         st.builds(assistant, text),
-        st.builds(function_call, call_id, arguments=st.sampled_from(["{}", "{", ""])),
+        st.builds(function_call, call_id, name, arguments=st.sampled_from(["{}", "{", ""])),
         st.builds(output, call_id),
         st.builds(mcp_call, call_id, st.none() | text, label=st.sampled_from(["desk", "shop"]), error=error),
         st.builds(reasoning, st.sampled_from(["rs_1", "rs_2", "rs_3"]), model=st.sampled_from(["m", "n"])),
