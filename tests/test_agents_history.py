@@ -1,3 +1,5 @@
+"""What a model may be shown: each rule of the repair by an example, all of them together by random histories."""
+
 from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal

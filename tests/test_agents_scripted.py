@@ -1,3 +1,5 @@
+"""The scripted model, as a test of a desk uses it: replies, gates, records."""
+
 import asyncio
 import threading
 from collections.abc import Callable
