@@ -145,7 +145,7 @@ async def run_tool(
 
 
 def _timed_out(tool: Tool, call: Call, context: Context[Any]) -> CallOutput:
-    thread = "" if tool.signature.is_async else "; its thread cannot be stopped and is abandoned"
+    thread = "" if tool.signature.is_async else "; its thread cannot be stopped and is left to end by itself"
     log.warning("tool %s timed out after %g s%s (%s)", call.name, tool.timeout, thread, _where(call, context))
     advice = (
         "It is safe to call it again."
@@ -164,7 +164,7 @@ def _failed(tool: Tool, call: Call, context: Context[Any], error: BaseException)
     cause = _cause(error)
     match cause:
         case ArgumentsError() | ToolError():
-            text = str(cause)
+            text = str(cause) or f"The tool {call.name} failed."
         case ResultError():
             log.error("tool %s: %s (%s)", call.name, cause, _where(call, context))
             text = (

@@ -1,5 +1,7 @@
-"""Running a blocking function beside the event loop, so that a cancellation can leave it behind and the bound on
-threads still holds."""
+"""Running a blocking function beside the event loop: a cancellation can leave it behind, and the bound on threads holds.
+
+anyio runs the thread. It would free the place of an abandoned one at once; then nothing would bound them.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +10,53 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, WouldBlock
 from anyio.to_thread import current_default_thread_limiter, run_sync
 
 R = TypeVar("R")
 
 
 async def in_thread(function: Callable[[], R], limiter: CapacityLimiter | None = None) -> R:
-    """Run ``function`` in a thread and return its result. A cancellation returns at once and abandons the thread,
-    which nothing can stop.
+    """Run ``function`` in a thread and return its result. A cancellation returns at once; nothing can stop the thread.
 
-    ``limiter`` (by default, that of the event loop) bounds the threads that run: an abandoned one counts until it
-    has really ended, and a function that is given up before its thread began is never run. anyio alone would free
-    the place of an abandoned thread at once.
+    ``limiter`` (by default, the event loop's) bounds the threads: an abandoned one counts until it has really ended.
+    A function that is given up before its thread has begun is never run.
     """
     limiter = current_default_thread_limiter() if limiter is None else limiter
     place = object()
-    await limiter.acquire_on_behalf_of(place)
+    try:
+        limiter.acquire_on_behalf_of_nowait(place)
+    except WouldBlock:
+        await limiter.acquire_on_behalf_of(place)
     loop = asyncio.get_running_loop()
-    start = [place]  # taken once (list.pop is atomic): by the thread that begins, or by the caller that gives up before
+    begin = [place]  # taken by whoever is first: the thread that begins, or the caller that gives up before
+    end = [
+        place
+    ]  # taken by whoever is first: the thread that ends, or the caller that leaves it; the second frees the place
 
     def run() -> R:
-        start.pop()
+        begin.pop()
         try:
             return function()
         finally:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for the place
-                loop.call_soon_threadsafe(limiter.release_on_behalf_of, place)
+            if not _taken(end):
+                with suppress(RuntimeError):  # the loop is closed: nobody waits for the place
+                    loop.call_soon_threadsafe(limiter.release_on_behalf_of, place)
 
     try:
-        return await run_sync(run, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        result = await run_sync(run, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     except BaseException:
-        with suppress(IndexError):
-            start.pop()
+        if _taken(begin) or not _taken(end):
             limiter.release_on_behalf_of(place)
         raise
+    limiter.release_on_behalf_of(place)
+    return result
+
+
+def _taken(token: list[object]) -> bool:
+    """Take ``token`` if it is still there. ``list.pop`` is atomic, so of two threads exactly one gets it."""
+    try:
+        token.pop()
+    except IndexError:
+        return False
+    return True

@@ -26,8 +26,7 @@ _REMEDIES: Final[dict[object, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter that the model fills. ``field`` holds what pydantic's Field says of it, in the annotation or as
-    the default."""
+    """One parameter that the model fills. ``field`` is pydantic's Field of it, in the annotation or as the default."""
 
     name: str
     annotation: Any
@@ -50,9 +49,7 @@ def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...]) 
     for parameter in _signature(function, name).parameters.values():
         if parameter.name in bound:
             continue
-        if parameter.annotation is EMPTY and parameter.kind not in _REMEDIES:
-            raise InvalidOption(f"{name}: parameter {parameter.name!r} needs an annotation; the model is told its type")
-        if remedy := _REMEDIES.get(parameter.kind):
+        if remedy := _remedy(parameter):
             raise InvalidOption(f"{name}: parameter {parameter.name!r} {remedy}")
         annotation = _resolved(parameter, target, name, context_types)
         if not _is_context(annotation, context_types):
@@ -62,6 +59,17 @@ def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...]) 
         else:
             raise InvalidOption(f"{name}: {context!r} and {parameter.name!r} are both the context; keep one")
     return found, context
+
+
+def _remedy(parameter: inspect.Parameter) -> str | None:
+    """What is wrong with a parameter, and how to mend it; None when nothing is."""
+    if parameter.kind in _REMEDIES:
+        return _REMEDIES[parameter.kind]
+    if parameter.annotation is not EMPTY:
+        return None
+    if parameter.name in ("self", "cls"):
+        return "is not bound; declare the method of an object, tool(shop.status), instead of decorating it in the class"
+    return "needs an annotation: models are told the types"
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -81,6 +89,8 @@ def returns_something(function: Callable[..., Any]) -> bool:
 
 
 def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidOption(f"{name}: it yields, and a result is one value; return a list")
     try:
         return inspect.signature(function)
     except (ValueError, TypeError, NameError) as error:
@@ -190,8 +200,7 @@ def _closure(target: Any) -> dict[str, Any]:
 
 
 def _defining_scopes(code: CodeType | None) -> dict[str, Any]:
-    """The local names around a function that is being declared: of the frames whose code holds its code, innermost
-    first."""
+    """The local names around a function that is being declared: of the frames whose code holds its code."""
     names: dict[str, Any] = {}
     frame = inspect.currentframe()
     while frame is not None and code is not None:

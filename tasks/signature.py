@@ -1,5 +1,4 @@
-"""What a typed Python function is to a language model: a name, a description, a JSON schema, and arguments checked
-against it.
+"""What a typed Python function is to a language model: a name, a description, a JSON schema, checked arguments.
 
 All work is done once, when the function is declared; `Signature.validate` is what a call costs. How parameters are
 read from the function is in ``parameters``; how the schema gets its form is in ``strict``; how errors are worded is
@@ -11,12 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NotRequired, cast
+from typing import Annotated, Any, NotRequired, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+from pydantic_core import PydanticSerializationError, SchemaError, from_json, to_json
 from typing_extensions import TypedDict
 
 from . import arguments as words
@@ -26,8 +25,16 @@ from .parameters import EMPTY, Parameter, extras, is_coroutine_function, name_of
 from .schema import JSON, has_defaults, is_object, without_nulls
 from .strict import loose_form, strict_form
 
-# Models without strict mode often write 7 where a string is asked for.
-_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+_Adapter: TypeAlias = TypeAdapter[dict[str, Any]]
+
+# Models without strict mode often write 7 where a string is asked for. JSON has neither NaN nor infinity.
+_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """pydantic's generator, without its warnings of defaults that have no JSON form: the model is not told those."""
+
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as in the base
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +54,7 @@ class Signature:
     is_async: bool
     strict: bool
     returns: bool  # whether it is declared to return anything
-    _adapter: TypeAdapter[dict[str, Any]] = field(repr=False)
+    _adapter: _Adapter = field(repr=False)
     _plain: JSON = field(repr=False)  # pydantic's own schema
     _nulls: bool = field(repr=False)  # whether a null may stand for a default
     _defaults: Mapping[str, FieldInfo] = field(repr=False)  # defaults that only pydantic knows: Field(default=…)
@@ -64,8 +71,10 @@ class Signature:
         if self._nulls and "null" in data:
             data = to_json(self._without_nulls(data)).decode()
         try:
-            converted = self._adapter.validate_json(data or "{}")
+            converted = self._adapter.validate_json(data)
         except ValidationError as error:
+            if not data.strip():  # what some models send for a function without parameters
+                return self.validate("{}")
             raise self._error(data, error) from None
         for name, default in self._defaults.items():
             if name not in converted:
@@ -81,11 +90,11 @@ class Signature:
         """
         data = arguments if isinstance(arguments, str) else self._text(arguments)
         self.validate(data)
-        return cast(JSON, self._without_nulls(data or "{}"))
+        return cast(JSON, self._without_nulls(data))
 
     def _text(self, arguments: Mapping[str, Any]) -> str:
         try:
-            return to_json(arguments).decode()
+            return to_json(dict(arguments)).decode()
         except (PydanticSerializationError, ValueError) as error:
             raise ArgumentsError(f"The arguments of {self.name} cannot be written as JSON: {error}.") from error
 
@@ -94,11 +103,12 @@ class Signature:
         return without_nulls(values, self._plain, self._plain.get("$defs", {})) if self._nulls else values
 
     def _parsed(self, text: str) -> JSON:
-        empty: JSON = {}
         try:
-            values: Any = from_json(text, allow_inf_nan=False) if text.strip() else empty
+            values: Any = from_json(text if text.strip() else "{}", allow_inf_nan=False)
         except ValueError as error:
             raise words.not_json(self.name, text, str(error)) from None
+        except TypeError:  # half of a surrogate pair, which has no UTF-8
+            raise words.not_json(self.name, text, "they hold characters that are not Unicode") from None
         if not is_object(values):
             raise words.not_an_object(self.name, values)
         return values
@@ -129,8 +139,7 @@ def signature_of(
     name = name or name_of(function)
     parameters, context = parameters_of(function, name=name, context_types=context_types)
     document = described(inspect.getdoc(function))
-    adapter = _adapter(name, parameters, document.parameters)
-    plain = _plain_schema(adapter, parameters)
+    adapter, plain = _adapter(name, parameters, document.parameters)
     schema, is_strict = _schema(name, plain, strict)
     return Signature(
         name=name,
@@ -147,34 +156,44 @@ def signature_of(
     )
 
 
-def _adapter(name: str, parameters: Sequence[Parameter], texts: Mapping[str, str]) -> TypeAdapter[dict[str, Any]]:
+def _adapter(name: str, parameters: Sequence[Parameter], texts: Mapping[str, str]) -> tuple[_Adapter, JSON]:
+    """What validates the arguments, and pydantic's own schema of them, with the defaults."""
     fields = {one.name: _described(one, texts.get(one.name)) for one in parameters}
     try:
-        return _checked(fields, parameters)
-    except PydanticUserError as error:
+        adapter, schema = _checked(fields, parameters)
+    except Exception as error:  # pydantic raises many, and types of the application any
         guilty = next((one for one in parameters if not _possible(one, fields[one.name])), None)
         where = f"parameter {guilty.name!r} ({guilty.annotation!r})" if guilty else "its parameters together"
         raise InvalidOption(
-            f"{name}: {where} cannot come from JSON: {error.message}; take JSON types, enums, dates, dataclasses or "
-            "pydantic models, and what the model should not fill from the context"
+            f"{name}: {where} cannot come from JSON ({_first_sentence(error)}); take JSON types, enums, dates, "
+            "dataclasses or pydantic models, and from the context what a model cannot know"
         ) from error
 
+    for one, node in zip(parameters, schema.get("properties", {}).values(), strict=True):
+        if one.default is not EMPTY and (default := _as_json(one.default)) is not None:
+            node["default"] = default
+    return adapter, schema
 
-def _checked(fields: Mapping[str, Any], parameters: Sequence[Parameter]) -> TypeAdapter[dict[str, Any]]:
+
+def _first_sentence(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[-1 if isinstance(error, SchemaError) else 0].partition(". ")[0].rstrip(".")
+
+
+def _checked(fields: Mapping[str, Any], parameters: Sequence[Parameter]) -> tuple[_Adapter, JSON]:
     # A TypedDict: validation makes the dict of keyword arguments itself, and any parameter name is allowed (a model
     # refuses "schema" or "_x").
     members = {one.name: NotRequired[fields[one.name]] if one.optional else fields[one.name] for one in parameters}
     arguments = cast(Any, TypedDict)("Arguments", members)
     arguments.__pydantic_config__ = _CONFIG
-    adapter = TypeAdapter[dict[str, Any]](arguments)
-    adapter.json_schema()
-    return adapter
+    adapter: _Adapter = TypeAdapter(arguments)
+    return adapter, adapter.json_schema(schema_generator=_PlainSchema)
 
 
 def _possible(parameter: Parameter, annotation: Any) -> bool:
     try:
         _checked({parameter.name: annotation}, [parameter])
-    except PydanticUserError:
+    except Exception:
         return False
     return True
 
@@ -186,14 +205,6 @@ def _described(parameter: Parameter, text: str | None) -> Any:
         return parameter.annotation
     text = next((one for one in beside if isinstance(one, str)), text)
     return Annotated[parameter.annotation, Field(description=text)] if text else parameter.annotation
-
-
-def _plain_schema(adapter: TypeAdapter[dict[str, Any]], parameters: Sequence[Parameter]) -> JSON:
-    schema = adapter.json_schema()
-    for one, node in zip(parameters, schema.get("properties", {}).values(), strict=True):
-        if one.default is not EMPTY and (default := _as_json(one.default)) is not None:
-            node["default"] = default
-    return schema
 
 
 def _as_json(value: object) -> Any:

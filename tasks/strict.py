@@ -27,6 +27,7 @@ _SILENT: Final = frozenset(
         "readOnly",
         "writeOnly",
         "contentMediaType",
+        "contentSchema",
     )
 )
 _FORMATS: Final = frozenset(("date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
