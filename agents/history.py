@@ -28,6 +28,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "function_call_output": frozenset({"type", "call_id", "output"}),
     "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content"}),
 }
+_ID_PREFIX: Final = {"message": "msg", "function_call": "fc", "function_call_output": "fc", "reasoning": "rs"}
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -229,9 +230,11 @@ def validate_items(items: Sequence[JSON]) -> list[str]:
         if kind not in _KEYS:
             problems.append(f"Invalid value: '{kind}' at input[{place}].type.")
             continue
-        extra = sorted(item.keys() - _KEYS[kind])
+        extra = sorted(item.keys() - _KEYS[kind] - {"id", "status"})
         problems += [f"Unknown parameter: 'input[{place}].{key}'." for key in extra]
         if "id" in item:
+            if not str(item["id"]).startswith(_ID_PREFIX[kind]):
+                problems.append(f"Invalid 'input[{place}].id': expected an ID that begins with '{_ID_PREFIX[kind]}'.")
             if item["id"] in ids:
                 problems.append(f"Duplicate item found with id {item['id']}. Remove duplicate items from your input.")
             ids.add(str(item["id"]))

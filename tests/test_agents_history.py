@@ -238,6 +238,7 @@ def test_item_types_that_no_model_is_told_of_are_left_out(kind: str) -> None:
     [
         ([{"type": "mcp_call"}], "Invalid value: 'mcp_call' at input[0].type."),
         ([user("a") | {"agent": "x"}], "Unknown parameter: 'input[0].agent'."),
+        ([user("a") | {"id": "item_1"}], "Invalid 'input[0].id': expected an ID that begins with 'msg'."),
         ([{"role": "critic", "content": ""}], "Invalid value: 'critic' at input[0].role."),
         ([{"role": "user"}], "Invalid type for 'input[0].content': expected a string or an array."),
         ([plain_call("a")], "No tool output found for function call a."),

@@ -1,0 +1,127 @@
+"""What OpenAI's API refuses with 400, in about its words. Pure.
+
+Each function returns what is wrong, and nothing when all is well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from frontdesk.agents.history import validate_items
+
+from .openai_events import JSON
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_RESPONSES: Final = frozenset(
+    (
+        *("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p"),
+        *("max_output_tokens", "stream", "store", "include", "reasoning", "metadata", "text", "prompt_cache_key"),
+    )
+)
+_CHAT: Final = frozenset(
+    (
+        *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "stream"),
+        *("max_completion_tokens", "max_tokens", "stream_options", "reasoning_effort", "metadata", "prompt_cache_key"),
+    )
+)
+_PARTS: Final = {"system": ("text",), "developer": ("text",), "tool": ("text",), "assistant": ("text", "refusal")}
+_USER_PARTS: Final = ("text", "image_url", "file", "input_audio")
+
+
+def refused_response(body: JSON) -> list[str]:
+    """What is wrong with a body of POST /v1/responses."""
+    problems = [f"Unknown parameter: '{key}'." for key in sorted(body.keys() - _RESPONSES)]
+    reasons = re.match(r"o\d|gpt-5", str(body.get("model")))
+    if "reasoning.encrypted_content" in (body.get("include") or ()) and not reasons:
+        problems.append("Encrypted content is not supported with this model.")
+    items = body.get("input")
+    problems += validate_items(cast("list[JSON]", items)) if isinstance(items, list) else []
+    functions = [(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
+    return problems + [problem for tool, place in functions for problem in _tool_problems(tool, place)]
+
+
+def refused_completion(body: JSON) -> list[str]:
+    """What is wrong with a body of POST /v1/chat/completions."""
+    problems = [f"Unrecognized request argument supplied: {key}" for key in sorted(body.keys() - _CHAT)]
+    problems += validate_messages(body.get("messages") or [])
+    for place, tool in enumerate(body.get("tools") or ()):
+        problems += _tool_problems(tool.get("function") or {}, f"tools[{place}].function")
+    return problems
+
+
+def validate_messages(messages: Sequence[JSON]) -> list[str]:
+    """What is wrong with a history of Chat Completions."""
+    problems = [] if messages else ["Invalid 'messages': empty array."]
+    waiting: list[str] = []  # ids of calls whose tool messages must come next
+    for place, message in enumerate(messages):
+        role = message.get("role")
+        if role == "tool":
+            call_id = str(message.get("tool_call_id"))
+            if call_id not in waiting:
+                problems.append("Invalid parameter: messages with role 'tool' must be a response to 'tool_calls'.")
+            waiting = [other for other in waiting if other != call_id]
+        else:
+            problems += _unanswered(waiting)
+            calls: list[JSON] = message.get("tool_calls") or []
+            waiting = [str(call.get("id")) for call in calls]
+            problems += _call_problems(calls, waiting, place)
+        problems += _content_problems(message, str(role), place)
+    return problems + _unanswered(waiting)
+
+
+def _unanswered(waiting: Sequence[str]) -> list[str]:
+    words = (
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'."
+    )
+    return [f"{words} Missing: {', '.join(waiting)}"] if waiting else []
+
+
+def _call_problems(calls: Sequence[JSON], ids: Sequence[str], place: int) -> Iterator[str]:
+    if len(set(ids)) < len(ids):
+        yield f"Duplicate value for 'tool_call_id' in messages[{place}]."
+    for call in calls:
+        if not _NAME.fullmatch(call["function"]["name"]):
+            yield f"Invalid 'messages[{place}].tool_calls[0].function.name'."
+        if not isinstance(call["function"]["arguments"], str) or call.get("type") != "function":
+            yield f"Invalid type for 'messages[{place}].tool_calls[0]'."
+
+
+def _content_problems(message: JSON, role: str, place: int) -> Iterator[str]:
+    if role not in ("user", *_PARTS):
+        yield f"Invalid value: '{role}' at messages[{place}].role."
+        return
+    content = message.get("content")
+    if isinstance(content, list):
+        allowed = _PARTS.get(role, _USER_PARTS)
+        kinds = [str(part.get("type")) for part in cast("list[JSON]", content)]
+        yield from (f"Invalid content type '{kind}' in messages[{place}]." for kind in kinds if kind not in allowed)
+    elif not isinstance(content, str) and not (role == "assistant" and message.get("tool_calls")):
+        yield f"Invalid value for 'content': expected a string, got null (messages[{place}])."
+
+
+def _tool_problems(function: JSON, place: str) -> Iterator[str]:
+    name = str(function.get("name", ""))
+    if not _NAME.fullmatch(name):
+        yield f"Invalid '{place}.name': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+    if function.get("strict"):
+        problems = _strict_problems(function.get("parameters") or {}, ())
+        yield from (f"Invalid schema for function '{name}': {problem}" for problem in problems)
+
+
+def _strict_problems(schema: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    properties: Mapping[str, Any] = schema.get("properties") or {}
+    if schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            yield f"In context={path}, 'additionalProperties' is required to be supplied and to be false."
+        missing = properties.keys() - set(schema.get("required") or ())
+        yield from (
+            f"In context={path}, 'required' must include every key; missing '{key}'." for key in sorted(missing)
+        )
+    below = [*properties.items(), *((key, schema[key]) for key in ("items",) if isinstance(schema.get(key), dict))]
+    options: Sequence[JSON] = schema.get("anyOf") or ()
+    definitions: Mapping[str, JSON] = schema.get("$defs") or {}
+    below += [*((f"anyOf{number}", option) for number, option in enumerate(options)), *definitions.items()]
+    for key, value in below:
+        yield from _strict_problems(value, (*path, key))
