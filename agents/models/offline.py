@@ -1,7 +1,8 @@
-"""The embedded model: a rule-based stand-in for a language model. No network, no key, no cost; the same request gets the same reply.
+"""The embedded model: a rule-based stand-in for a language model. No network, no key, no cost; the same request
+gets the same reply.
 
-It plans over whatever tools it is given, for any desk, and never claims to be more than it is. What it decides is in ``offline_reply`` and the
-files below it; here a decision becomes a stream of events.
+It plans over whatever tools it is given, for any desk, and never claims to be more than it is. What it decides is
+in ``offline_reply`` and the files below it; here a decision becomes a stream of events.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ _DESKS: Final = 64
 class OfflineModel:
     """A model made of rules; see ``Model``.
 
-    ``delay`` is the time in seconds before each piece of a reply, for demonstrations; with 0 nothing ever waits. ``today`` tells the date that
-    words such as *tomorrow* refer to; without it they are passed on as they are, or asked about.
+    ``delay`` is the time in seconds before each piece of a reply, for demonstrations; with 0 nothing ever waits.
+    ``today`` tells the date that words such as *tomorrow* refer to; without it they are passed on as they are, or
+    asked about.
     """
 
     def __init__(self, *, delay: float = 0.0, today: Callable[[], date] | None = None) -> None:

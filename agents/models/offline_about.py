@@ -1,4 +1,6 @@
-"""What the stand-in says of itself and of the desk, and how it asks. Honest first: it is made of rules and understands no language."""
+"""What the stand-in says of itself and of the desk, and how it asks. Honest first: it is made of rules and
+understands no language.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ def introduction(agent: str, candidates: Iterable[Candidate]) -> str:
     """The whole self-description, for whoever asks."""
     who = f"I am {agent}, run by {STAND_IN}" if agent else f"I am {STAND_IN}"
     return (
-        f"{who}: I compare the words of a request with the tools of this desk, fill in their arguments and report what they return. "
-        f"I understand no language. {_CONNECT}\n\n{offers(candidates)}"
+        f"{who}: I compare the words of a request with the tools of this desk, fill in their arguments and report "
+        f"what they return. I understand no language. {_CONNECT}\n\n{offers(candidates)}"
     )
 
 
@@ -53,7 +55,8 @@ def _offer(one: Candidate) -> str:
 
 def question(of: Later) -> str:
     """Asks for what a call lacks. It is recognised by `STILL_NEEDED` when the answer comes."""
-    return f"To {'hand over to' if of.candidate.kind == 'handoff' else 'run'} {of.candidate.name}, {STILL_NEEDED} {_and([_wish(one) for one in of.missing])}."
+    doing = "hand over to" if of.candidate.kind == "handoff" else "run"
+    return f"To {doing} {of.candidate.name}, {STILL_NEEDED} {_and([_wish(one) for one in of.missing])}."
 
 
 def _wish(parameter: Parameter) -> str:

@@ -1,4 +1,6 @@
-"""Outputs of tools put into words: facts as ``key: value``, lists as lines, tasks as people speak of them. Nothing is added to what was found."""
+"""Outputs of tools put into words: facts as ``key: value``, lists as lines, tasks as people speak of them. Nothing
+is added to what was found.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def _failure(one: Made) -> str:
     return said if one.name in said or title(one.name) in said else f"{title(one.name)} did not work: {said}"
 
 
-# -- tasks -----------------------------------------------------------------------------------------------------------------------
+# -- tasks -----------------------------------------------------------------------------------------
 
 
 def _created(created: list[Made]) -> str:
@@ -131,7 +133,7 @@ def notices_text(made: Iterable[Made], known: Mapping[str, str]) -> list[str]:
     return [line for one in made if one.name == NOTICE and (line := output_text(one, known, labelled=False))]
 
 
-# -- values ----------------------------------------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------
 
 
 def phrase(value: Any, *, depth: int = 0) -> str:

@@ -1,6 +1,8 @@
-"""Arguments for one tool from one clause: every parameter gets a value of its type, or is reported as missing. Nothing is made up.
+"""Arguments for one tool from one clause: every parameter gets a value of its type, or is reported as missing.
+Nothing is made up.
 
-The most telling parameters choose first (enums, paths, dates), the ones that would take anything (search texts) last; a value is used once.
+The most telling parameters choose first (enums, paths, dates), the ones that would take anything (search texts)
+last; a value is used once.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ MISSING: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What the text gives. ``more``: further values of one parameter, side by side in the text, each worth a call of its own."""
+    """What the text gives. ``more``: further values of one parameter, side by side in the text, each worth a call
+    of its own.
+    """
 
     arguments: JSON
     missing: tuple[Parameter, ...] = ()
@@ -101,13 +105,15 @@ class _Filling:
             case _:
                 return self._text(parameter, choice)
 
-    # -- one value ---------------------------------------------------------------------------------------------------------------
+    # -- one value ---------------------------------------------------------------------------------
 
     def _free(self, values: tuple[Value, ...]) -> list[Value]:
         return [value for value in values if not any(overlap(value, one.start, one.end) for one in self.used)]
 
     def _take(self, parameter: Parameter, values: list[Value]) -> Any:
-        """The value that stands where the parameter's direction says, else the first; its neighbours are kept for further calls."""
+        """The value that stands where the parameter's direction says, else the first; its neighbours are kept for
+        further calls.
+        """
         wanted = direction_of(parameter.name)
         facing = [value for value in values if direction(self.clause, value) == wanted]
         neutral = [value for value in values if not direction(self.clause, value)]
@@ -178,7 +184,7 @@ class _Filling:
         self.used.extend(values[:1])
         return values[0].value if values else MISSING
 
-    # -- many values -------------------------------------------------------------------------------------------------------------
+    # -- many values -------------------------------------------------------------------------------
 
     def _array(self, parameter: Parameter, choice: JSON) -> Any:
         item = Parameter(parameter.name, parameter.description, (), False, False, parameter.root)
@@ -268,7 +274,7 @@ def _turn(parameter: Parameter) -> int:
     choice = parameter.choices[0] if parameter.choices else {}
     kind = kind_of(choice)
     if kind == "array":
-        kind = kind_of(next(iter(_items(choice, parameter.root)), {}))
+        kind = kind_of(next(iter(_items(choice, parameter.root)), choice))
     if kind == "enum":
         return 0
     if kind in ("boolean", "object"):

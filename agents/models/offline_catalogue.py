@@ -1,4 +1,5 @@
-"""What a request can be answered with: tools, task functions and handoffs alike as candidates, scored by the words of a clause.
+"""What a request can be answered with: tools, task functions and handoffs alike as candidates, scored by the words
+of a clause.
 
 Scores only rank; what is done with the best is decided in ``offline_plan``.
 """
@@ -86,9 +87,8 @@ def _is_name(key: str, schema: object, candidate: Candidate) -> bool:
 
 def _plain_value(parameter: Parameter, name: str) -> Any:
     """For what surrounds a task: null where it may be, else the least that fits."""
-    return (
-        None if parameter.nullable else next((value for value in (name, False, 0, []) if parameter.takes(value)), None)
-    )
+    plain: tuple[Any, ...] = (name, False, 0, [])
+    return None if parameter.nullable else next((value for value in plain if parameter.takes(value)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""One clause of a request: its text, the values in it, and the phrases that a parameter may take from it. It knows no schema."""
+"""One clause of a request: its text, the values in it, and the phrases that a parameter may take from it. It knows
+no schema.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _EDGE: Final = " \t\r\n.,;:!?。！？、"
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a request. ``answer`` is where the answer to a question of ours begins in ``text``; its length when nothing was asked."""
+    """A part of a request. ``answer`` is where the answer to a question of ours begins in ``text``; its length when
+    nothing was asked.
+    """
 
     text: str
     values: tuple[Value, ...]

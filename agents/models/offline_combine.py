@@ -1,6 +1,7 @@
 """Numbers that one tool has found, as arguments of the next: a price and an exchange rate become a price in won.
 
-Only numbers that stand in outputs of this turn or in the request are used; where it is not clear which, nothing is combined.
+Only numbers that stand in outputs of this turn or in the request are used; where it is not clear which, nothing is
+combined.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..model import JSON
 from .offline_catalogue import Candidate
@@ -77,8 +78,8 @@ def main_number(data: Any, name: str) -> tuple[float | None, str]:
     key = next(iter([*own, *main, *numbers]), None)
     if key is not None:
         return numbers[key], key
-    inner = [value for value in as_object(data).values() if isinstance(value, dict)]
-    return main_number(cast(object, inner[0]), name) if len(inner) == 1 else (None, "")
+    inner = [value for value in as_object(data).values() if as_object(value)]
+    return main_number(inner[0], name) if len(inner) == 1 else (None, "")
 
 
 def _is_number(value: object) -> bool:

@@ -11,7 +11,9 @@ from .offline_words import Token, fold, name_parts, stem, unspaced
 
 
 def named_members(clause: Clause, members: list[Any]) -> tuple[Value, ...]:
-    """The members that the text names, in the order of the text, longest reading first; unwanted ones (``no onions``) left out."""
+    """The members that the text names, in the order of the text, longest reading first; unwanted ones (``no
+    onions``) left out.
+    """
     found = [value for member in members if isinstance(member, str) for value in _places(clause, member)]
     found += _amounts(clause, members) + _money(clause, members)
     kept: list[Value] = []

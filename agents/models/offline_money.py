@@ -1,4 +1,6 @@
-"""Currencies: how people name them, and which one a text asks to have something expressed in. Nothing about rates, nothing about tools."""
+"""Currencies: how people name them, and which one a text asks to have something expressed in. Nothing about rates,
+nothing about tools.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,12 @@ from typing import Final
 _NAMES: Final = {
     "USD": r"US dollars?|american dollars?|dollars?|bucks|dólares|달러화?|美元|ドル|\$",
     "EUR": r"euros?|유로화?|欧元|ユーロ|€",
-    "KRW": r"(?:south )?korean won|won(?= ?(?:currency|please|now|today|$|[?.!,]))|원화|(?<=\d)\s?원|원(?=으로)|韩元|ウォン|₩",
+    "KRW": (
+        r"(?:south )?korean won|(?<=\d )won|won(?= ?(?:currency|please|now|today|$|[?.!,]))"
+        r"|원화|(?<=\d)\s?원|원(?=으로)|韩元|ウォン|₩"
+    ),
     "JPY": r"japanese yen|yen|엔화|日元|日本円|円|¥",
-    "GBP": r"british pounds?|pounds? sterling|pounds?(?= ?(?:please|now|today|$|[?.!,]))|파운드화?|英镑|ポンド|£",
+    "GBP": r"british pounds?|pounds? sterling|(?<=\d )pounds?|pounds?(?= ?(?:please|now|today|$|[?.!,]))|파운드화?|英镑|ポンド|£",
     "CNY": r"chinese yuan|yuan|renminbi|rmb|위안화?|人民币|人民元",
     "CHF": r"swiss francs?|(?:schweizer )?franken|스위스 ?프랑",
     "INR": r"(?:indian )?rupees?|루피화?|₹",

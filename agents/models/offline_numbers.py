@@ -78,9 +78,11 @@ _COUNTS: Final = frozenset(
 def number_for(
     clause: Clause, parameter: Parameter, values: list[Value], others: tuple[Parameter, ...], *, whole: bool
 ) -> Value | None:
-    """The value for ``parameter``, among ``values`` that nobody has used yet; ``others`` are the tool's other numeric parameters.
+    """The value for ``parameter``, among ``values`` that nobody has used yet; ``others`` are the tool's other
+    numeric parameters.
 
-    An optional parameter takes a number that its own words or unit point at, or the only one left when it is the only one to take it.
+    An optional parameter takes a number that its own words or unit point at, or the only one left when it is the
+    only one to take it.
     """
     fitting = [
         value

@@ -1,6 +1,8 @@
-"""What a request calls for: for each of its clauses calls, a question, or a handoff. It looks at words and tools, at nothing that has happened.
+"""What a request calls for: for each of its clauses calls, a question, or a handoff. It looks at words and tools,
+at nothing that has happened.
 
-The same words and tools give the same plan, so a turn that goes on makes its plan again and does what has not been done.
+The same words and tools give the same plan, so a turn that goes on makes its plan again and does what has not been
+done.
 """
 
 from __future__ import annotations
@@ -87,7 +89,9 @@ def _serious(one: Match) -> bool:
 
 
 def plan(text: str, asked: tuple[str, ...], desk: Desk) -> list[Part]:
-    """The parts of what was said. An answer to our question (``asked``) belongs to the request that it was about, unless it is a new one."""
+    """The parts of what was said. An answer to our question (``asked``) belongs to the request that it was about,
+    unless it is a new one.
+    """
     if asked and (part := _answered(text, asked, desk)):
         return [part]
     parts = (part_of(clause(one, today=desk.today), desk) for one in split(text, partial(_stands_alone, desk=desk)))
@@ -106,7 +110,9 @@ def _answered(text: str, asked: tuple[str, ...], desk: Desk) -> Part | None:
 
 
 def _unrelated(text: str, asked: Later, part: Part, desk: Desk) -> bool:
-    """Whether what came instead of an answer is a request or a remark by itself. What gives a number or one of the choices is an answer."""
+    """Whether what came instead of an answer is a request or a remark by itself. What gives a number or one of the
+    choices is an answer.
+    """
     if task_calls(text, desk.tools, desk.known) or small_talk(text):
         return True
     left = part.question.missing if part.question and part.question.candidate == asked.candidate else ()
@@ -124,7 +130,9 @@ def _free(parameter: Parameter) -> bool:
 
 
 def _stands_alone(text: str, desk: Desk) -> bool:
-    """Whether a part of a sentence is a request by itself: it names something here, and gives it what it needs or says more than one word of it."""
+    """Whether a part of a sentence is a request by itself: it names something here, and gives it what it needs or
+    says more than one word of it.
+    """
     if task_calls(text, desk.tools, desk.known):
         return len(tokens(text)) > 1  # a label alone belongs to the verb before it
     piece = clause(text, today=desk.today)
@@ -160,7 +168,9 @@ def _worth(one: Match, arguments: Filled) -> float:
 
 
 def _with_others(clause: Clause, desk: Desk, best: Match, arguments: Filled) -> Part:
-    """The best candidate, and the lookups that other words of the clause point at; what lacks arguments waits for the others' results."""
+    """The best candidate, and the lookups that other words of the clause point at; what lacks arguments waits for
+    the others' results.
+    """
     chosen = [(best, arguments)]
     if not best.candidate.effectful:
         chosen += _lookups(clause, desk, best, arguments)

@@ -1,6 +1,8 @@
-"""The next reply of a turn: the calls that its plan still lacks, then what follows from their outputs, then an answer. Pure.
+"""The next reply of a turn: the calls that its plan still lacks, then what follows from their outputs, then an
+answer. Pure.
 
-It ends because a call is never made twice in a turn, an agent is never handed over to twice, and replies are counted.
+It ends because a call is never made twice in a turn, an agent is never handed over to twice, and replies are
+counted.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def next_reply(request: ModelRequest, desk: Desk, *, today: date | None = None) 
     return Reply(text=_answer(turn, parts, request, desk))
 
 
-# -- calls -----------------------------------------------------------------------------------------------------------------------
+# -- calls -----------------------------------------------------------------------------------------
 
 
 def _open(parts: list[Part], turn: Turn) -> list[Part]:
@@ -99,7 +101,9 @@ def _pending(turn: Turn, wanted: list[Wanted]) -> list[tuple[str, JSON]]:
 
 
 def _handoff(turn: Turn, part: Part, candidate: Candidate) -> tuple[str, JSON] | None:
-    """The handoff of a part, unless this agent has had the conversation in this turn, or a receptionist is asked to take it back."""
+    """The handoff of a part, unless this agent has had the conversation in this turn, or a receptionist is asked to
+    take it back.
+    """
     name = candidate.tool.name
     moved = [one.name for one in turn.made if _is_handoff(one.name)]
     if name in moved or (moved and stems(candidate.name) & _RECEPTION):
@@ -147,7 +151,7 @@ def _planned(made: Made, parts: list[Part]) -> bool:
     return any((made.name, made.arguments) == (one.name, one.arguments) for part in parts for one in part.calls)
 
 
-# -- tool_choice -----------------------------------------------------------------------------------------------------------------
+# -- tool_choice -----------------------------------------------------------------------------------
 
 
 def _task_tools(desk: Desk, choice: str) -> tuple[Candidate, ...]:
@@ -156,7 +160,9 @@ def _task_tools(desk: Desk, choice: str) -> tuple[Candidate, ...]:
 
 
 def _forced(turn: Turn, candidates: tuple[Candidate, ...], choice: str) -> list[tuple[str, JSON]]:
-    """A call where one is demanded: of the tool that is named, or of the first that the request gives valid arguments."""
+    """A call where one is demanded: of the tool that is named, or of the first that the request gives valid
+    arguments.
+    """
     whole = clause(turn.text)
     for one in candidates:
         if choice in ("required", one.tool.name):
@@ -175,7 +181,7 @@ def _least(parameter: Any, text: str) -> Any:
     return next((value for value in plain if parameter.takes(value)), None)
 
 
-# -- answers ---------------------------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def _unasked(turn: Turn, request: ModelRequest, desk: Desk) -> str:

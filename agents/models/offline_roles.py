@@ -1,4 +1,6 @@
-"""What a text parameter is about, told by its name, format and description: a path, a date, a person, a search. No text of a request is read."""
+"""What a text parameter is about, told by its name, format and description: a path, a date, a person, a search. No
+text of a request is read.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,20 @@ Role: TypeAlias = Literal[
 ]
 
 _BY_FORMAT: Final[dict[str, Role]] = {
-    "date": "date", "date-time": "datetime", "time": "time", "email": "email", "uri": "url", "path": "path", "file-path": "path",
-    "directory-path": "path", "uuid": "id",
-}  # fmt: skip
+    "date": "date",
+    "date-time": "datetime",
+    "time": "time",
+    "email": "email",
+    "uri": "url",
+    "path": "path",
+    "file-path": "path",
+    "directory-path": "path",
+    "uuid": "id",
+}
 _NAMES: Final[tuple[tuple[Role, str], ...]] = (
     (
         "path",
-        "path paths file files folder folders directory dir filename filepath csv root pfad datei dateien ordner verzeichnis ruta",
+        "path paths file files folder folders directory dir filename filepath csv root pfad datei ordner verzeichnis",
     ),
     ("url", "url uri link website page href"),
     ("email", "email mail mailto"),
@@ -44,27 +53,31 @@ _NAMES: Final[tuple[tuple[Role, str], ...]] = (
     ("id", "id ids number no code sku isbn key nr nummer reference ref ticket"),
     (
         "person",
-        "name person customer patient doctor user member guest recipient author contact client who employee kunde arzt nutzer autor leser",
+        "name person customer patient doctor user member guest recipient author contact client who employee "
+        "kunde arzt nutzer autor leser",
     ),
     (
         "place",
-        "city place location town country region address where stadt ort origin destination station airport branch",
+        "city place location town country region address where stadt ort origin destination station airport",
     ),
     (
         "text",
-        "note notes message comment instruction instructions remark remarks content body text answer reason description details hinweis notiz",
+        "note notes message comment instruction instructions remark remarks content body text answer reason "
+        "description details hinweis notiz",
     ),
 )
-_BY_NAME: Final = tuple((role, frozenset(words.split())) for role, words in _NAMES)
+_BY_NAME: Final[dict[str, Role]] = {word: role for role, words in _NAMES for word in words.split()}
+    (role, frozenset(words.split())) for role, words in _NAMES
+)
 _WHOLE: Final = frozenset(
     {"input", "question", "prompt", "request", "goal", "reason", "context", "task", "instruction", "objective", "brief"}
 )
-_BY_DESCRIPTION: Final[tuple[tuple[Role, frozenset[str]], ...]] = (
-    ("label", frozenset({"label", "t1", "t2", "t3"})),
-    ("path", frozenset({"path", "folder", "directory", "file", "ordner", "datei"})),
-    ("currency", frozenset({"currency", "iso4217"})),
-    ("url", frozenset({"url"})),
-    ("date", frozenset({"yyyy", "date"})),
+_DESCRIBED: Final[tuple[tuple[Role, str], ...]] = (
+    ("label", "label t1 t2 t3"),
+    ("path", "path folder directory file ordner datei"),
+    ("currency", "currency iso4217"),
+    ("url", "url"),
+    ("date", "yyyy date"),
 )
 _TO: Final = frozenset({"to", "target", "destination", "dest", "into", "quote", "output", "nach", "ziel", "recipient"})
 _FROM: Final = frozenset({"from", "source", "origin", "base", "src", "von", "quelle", "start"})
@@ -84,11 +97,13 @@ def role_of(name: str, form: str, description: str) -> Role:
     if "_".join(parts) in _WHOLE:
         return "whole"
     for part in reversed(parts):
-        for role, words in _BY_NAME:
-            if part in words:
-                return role
+        if part in _BY_NAME:
+            return _BY_NAME[part]
     described = {fold(part) for part in name_parts(description)}
-    return next((role for role, words in _BY_DESCRIPTION if words & described), "plain")
+    for role, words in _DESCRIBED:
+        if described & set(words.split()):
+            return role
+    return "plain"
 
 
 @lru_cache(maxsize=2048)

@@ -1,7 +1,9 @@
-"""JSON schemas read: what an object asks for, which values an option allows, whether a value fits. No text, no guessing.
+"""JSON schemas read: what an object asks for, which values an option allows, whether a value fits. No text, no
+guessing.
 
-It covers what tools are described with (OpenAI's strict form and pydantic's): ``$ref``, ``anyOf``, ``oneOf``, a single ``allOf``, enums,
-bounds. What it does not know it does not check: the tool's own signature validates in the end.
+It covers what tools are described with (OpenAI's strict form and pydantic's): ``$ref``, ``anyOf``, ``oneOf``, a
+single ``allOf``, enums, bounds. What it does not know it does not check: the tool's own signature validates in the
+end.
 """
 
 from __future__ import annotations
@@ -207,7 +209,9 @@ def _text_fits(value: str, node: JSON) -> bool:
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether ``value`` has what a schema's ``pattern`` asks for; a pattern that Python cannot read asks for nothing."""
+    """Whether ``value`` has what a schema's ``pattern`` asks for; a pattern that Python cannot read asks for
+    nothing.
+    """
     try:
         return re.search(pattern, value) is not None
     except re.error:

@@ -1,4 +1,6 @@
-"""A request taken apart into clauses: at ``and``, semicolons and the ends of sentences, but only where each part stands by itself."""
+"""A request taken apart into clauses: at ``and``, semicolons and the ends of sentences, but only where each part
+stands by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,18 @@ from typing import Final
 
 from .offline_values import overlap, scan
 
+_AND: Final = r"and then|and also|and|then|also|plus|und dann|und|dann|sowie|et|puis|y|luego"
 _BORDER: Final = re.compile(
-    r"\s*(?:,\s*)?\b(?:and then|and also|and|then|also|plus|und dann|und|dann|sowie|et|puis|y|luego)\b\s*|\s*[;\n]+\s*|\s*,\s+|(?<=\w)[.!?]+\s+"
-    r"|\s*(?:그리고|그 다음에?|하고 나서)\s*|(?<=[고와과])\s+|[。！？]\s*",
+    rf"\s*(?:,\s*)?\b(?:{_AND})\b\s*|\s*[;\n]+\s*|\s*,\s+|(?<=\w)[.!?]+\s+|[。！？]\s*"
+    r"|\s*(?:그리고|그 다음에?|하고 나서)\s*|(?<=[고와과])\s+",
     re.IGNORECASE,
 )
 
 
 def split(text: str, stands_alone: Callable[[str], bool]) -> list[str]:
-    """The clauses of ``text``. A part that does not stand alone stays with the part before it, leading ones with the part after."""
+    """The clauses of ``text``. A part that does not stand alone stays with the part before it, leading ones with
+    the part after.
+    """
     quoted = [value for value in scan(text) if value.kind in ("quoted", "url", "email", "date", "time")]
     borders = [
         one for one in _BORDER.finditer(text) if not any(overlap(value, one.start(), one.end()) for value in quoted)

@@ -1,4 +1,6 @@
-"""What people say about tasks: how is T1, cancel it, wait for both, answer T2 with yes. Calls of the task tools, nothing else."""
+"""What people say about tasks: how is T1, cancel it, wait for both, answer T2 with yes. Calls of the task tools,
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,16 @@ from .offline_words import WEAK, fold, stems, terms
 
 TASK_TOOLS: Final = frozenset(
     {
-        "create_task", "check_task", "wait_for_tasks", "list_tasks", "cancel_task", "answer_task", "update_task", "read_task_result"
+        "create_task",
+        "check_task",
+        "wait_for_tasks",
+        "list_tasks",
+        "cancel_task",
+        "answer_task",
+        "update_task",
+        "read_task_result",
     }
-)  # fmt: skip
+)
 
 _LABEL: Final = re.compile(r"(?<![\w/.-])[Tt](\d+)(?![\w/-]|\.\w)", re.ASCII)
 _VERBS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -35,7 +44,8 @@ _VERBS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     )
 )
 _LIST: Final = re.compile(
-    r"\b(?:my|all|list|show|which|what|running|open|current|meine|alle|welche|zeige?)\b.*\b(?:tasks|jobs|aufgaben)\b|(?:작업|태스크)\s?(?:목록|들|보여|알려)|내 작업"
+    r"\b(?:my|all|list|show|which|what|running|open|current|meine|alle|welche|zeige?)\b.*\b(?:tasks|jobs|aufgaben)\b"
+    r"|(?:작업|태스크)\s?(?:목록|들|보여|알려)|내 작업"
 )
 _ALL: Final = re.compile(r"\b(?:all|everything|every|both|them|alle|alles)\b|모두|전부|다 ")
 _IT: Final = re.compile(r"\b(?:it|that|this|the (?:task|job)|es|sie|die aufgabe|der auftrag)\b|그거|그것|작업")
@@ -47,7 +57,9 @@ _SAID_BEFORE: Final = re.compile(
 
 
 def task_calls(text: str, tools: Mapping[str, ToolSpec], known: Mapping[str, str]) -> list[tuple[str, JSON]]:
-    """The calls of task tools that ``text`` asks for; empty when it is about something else. ``known``: labels and names of tasks."""
+    """The calls of task tools that ``text`` asks for; empty when it is about something else. ``known``: labels and
+    names of tasks.
+    """
     said = fold(text)
     labels = list(dict.fromkeys(f"T{match[1]}" for match in _LABEL.finditer(text)))
     verb = next((tool for tool, pattern in _VERBS if pattern.search(said)), "")

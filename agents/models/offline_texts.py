@@ -39,7 +39,8 @@ def role_kinds(role: Role) -> tuple[Kind, ...]:
 def free_text(
     clause: Clause, parameter: Parameter, choice: JSON, role: Role, known: frozenset[str], used: tuple[Value, ...]
 ) -> Place | None:
-    """Where the phrase for a parameter stands: after its own name, of its pattern, after a preposition, a name, or what remains.
+    """Where the phrase for a parameter stands: after its own name, of its pattern, after a preposition, a name, or
+    what remains.
 
     An optional parameter takes only what the text gives it by name: guessing is worse than its default.
     """
@@ -78,7 +79,9 @@ def _all(clause: Clause) -> Place | None:
 
 
 def _named(clause: Clause, role: Role, known: frozenset[str], used: tuple[Value, ...]) -> Place | None:
-    """A capitalised name that is no word of the tool and no first word of the clause, or what follows a fitting preposition."""
+    """A capitalised name that is no word of the tool and no first word of the clause, or what follows a fitting
+    preposition.
+    """
     if place := after_word(clause, PREPOSITIONS[role], known):
         whole = next((one for one in clause.values if one.kind == "name" and one.start <= place[0] < one.end), None)
         if not any(overlap(value, *place) for value in used):

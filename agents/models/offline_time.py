@@ -22,31 +22,41 @@ class Moment:
     time: str = ""  # 19:00:00
 
 
-_MONTHS: Final = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january jan januar janvier enero", "february feb februar fevrier febrero", "march mar marz mars marzo", "april apr avril abril",
-            "may mai mayo", "june jun juni juin junio", "july jul juli juillet julio", "august aug aout agosto",
-            "september sep sept septembre septiembre", "october oct oktober okt octobre octubre", "november nov novembre noviembre",
-            "december dec dezember dez decembre diciembre",
-        ),
-        start=1,
-    )
-    for name in names.split()
-}  # fmt: skip
-_WEEKDAYS: Final = {
-    name: number
-    for number, names in enumerate(
-        ("monday montag 월요일", "tuesday dienstag 화요일", "wednesday mittwoch 수요일", "thursday donnerstag 목요일", "friday freitag 금요일",
-         "saturday samstag 토요일", "sunday sonntag 일요일")
-    )
-    for name in names.split()
-}  # fmt: skip
+def _numbered(*names: str, first: int) -> dict[str, int]:
+    return {name: number for number, group in enumerate(names, start=first) for name in group.split()}
+
+
+_MONTHS: Final = _numbered(
+    "january jan januar janvier enero",
+    "february feb februar fevrier febrero",
+    "march mar marz mars marzo",
+    "april apr avril abril",
+    "may mai mayo",
+    "june jun juni juin junio",
+    "july jul juli juillet julio",
+    "august aug aout agosto",
+    "september sep sept septembre septiembre",
+    "october oct oktober okt octobre octubre",
+    "november nov novembre noviembre",
+    "december dec dezember dez decembre diciembre",
+    first=1,
+)
+_WEEKDAYS: Final = _numbered(
+    "monday montag 월요일",
+    "tuesday dienstag 화요일",
+    "wednesday mittwoch 수요일",
+    "thursday donnerstag 목요일",
+    "friday freitag 금요일",
+    "saturday samstag 토요일",
+    "sunday sonntag 일요일",
+    first=0,
+)
 _SHIFTS: Final = {
-    "today": 0, "tonight": 0, "heute": 0, "오늘": 0, "tomorrow": 1, "morgen": 1, "내일": 1, "yesterday": -1, "gestern": -1, "어제": -1,
-    "ubermorgen": 2, "모레": 2, "day after tomorrow": 2,
-}  # fmt: skip
+    **_numbered(
+        "yesterday gestern 어제", "today tonight heute 오늘", "tomorrow morgen 내일", "ubermorgen 모레", first=-1
+    ),
+    "day after tomorrow": 2,
+}
 
 _ISO: Final = re.compile(
     r"(?<![\d-])(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}:\d{2}(?::\d{2})?)(?:Z|[+-]\d{2}:?\d{2})?)?(?![\d-])"
@@ -62,8 +72,9 @@ _DAY_MONTH: Final = re.compile(
 _MONTH_DAY: Final = re.compile(rf"\b{_WORD}\.?\s(\d{{1,2}})(?:st|nd|rd|th)?(?![\d:])(?:,?\s(\d{{4}})(?!\d))?")
 _MONTH_YEAR: Final = re.compile(rf"\b{_WORD}\s(\d{{4}})(?!\d)")
 _MONTH_ONLY: Final = re.compile(r"\b(?:in|for|of|im|für)\s([A-ZÄ][^\W\d_]{2,9})\b")
+_DAYS: Final = sorted((*_SHIFTS, *_WEEKDAYS, "übermorgen"), key=len, reverse=True)
 _RELATIVE: Final = re.compile(
-    rf"\b(?:{'|'.join(sorted((*_SHIFTS, *_WEEKDAYS), key=len, reverse=True))}|übermorgen)\b|(?:{'|'.join(name for name in (*_SHIFTS, *_WEEKDAYS) if not name.isascii())})",
+    rf"\b(?:{'|'.join(_DAYS)})\b|(?:{'|'.join(day for day in _DAYS if not day[0].isascii() and day[0] != 'ü')})",
     re.IGNORECASE,
 )
 _CLOCK: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE)

@@ -1,4 +1,5 @@
-"""What has happened so far, read from the items of a request: what was asked, what was called since, what the desk announced.
+"""What has happened so far, read from the items of a request: what was asked, what was called since, what the desk
+announced.
 
 It reads whatever it is given, also items that no desk would store, and never raises.
 """
@@ -44,8 +45,10 @@ class Made:
 
 
 _ERROR: Final = re.compile(
-    r"(?:the (?:tool|task|handoff|arguments of) .{0,120}?(?:failed|did not end|cannot be shown|do not fit|must be one|not valid|could not)"
-    r"|error\b|there is no (?:tool|task|agent)|unknown (?:tool|task)|interrupted, outcome unknown|not taken\b|refused\b|failed\b)",
+    r"(?:the (?:tool|task|handoff|arguments of) .{0,120}?"
+    r"(?:failed|did not end|cannot be shown|do not fit|must be one|not valid|could not)"
+    r"|error\b|there is no (?:tool|task|agent)|unknown (?:tool|task)|interrupted, outcome unknown"
+    r"|not taken\b|refused\b|failed\b)",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -1,4 +1,5 @@
-"""What a text holds that can be an argument: quoted words, paths, labels, dates, numbers, names. Found once, with their places.
+"""What a text holds that can be an argument: quoted words, paths, labels, dates, numbers, names. Found once, with
+their places.
 
 It knows kinds of values, not parameters: which value goes where is decided in ``offline_arguments``.
 """
@@ -77,7 +78,8 @@ _NOT_PATHS: Final = frozenset(
     {"e.g", "i.e", "and/or", "he/she", "yes/no", "n/a", "w/o", "a.m", "p.m", "z.b", "d.h", "u.a"}
 )
 _HERE: Final = re.compile(
-    r"\b(?:here|this (?:folder|directory)|(?:the )?current (?:folder|directory)|hier|dieser ordner|diesem ordner)\b|여기|현재 폴더|이 폴더",
+    r"\b(?:here|this (?:folder|directory)|(?:the )?current (?:folder|directory)|hier|diese[rm] ordner)\b"
+    r"|여기|현재 폴더|이 폴더",
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(

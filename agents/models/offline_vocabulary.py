@@ -1,4 +1,6 @@
-"""Everyday words, by what they do in a request. Only tables: a word of a certain desk never belongs here, that is what keywords are for."""
+"""Everyday words, by what they do in a request. Only tables: a word of a certain desk never belongs here, that is
+what keywords are for.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +14,30 @@ def _words(text: str) -> frozenset[str]:
 # Written without accents and in lower case, as `fold` makes them.
 STOP: Final = _words(
     """
-    a an the this that these those of for from to in into on at by with about as and or but if then so than too also it
-    its is are was were be been am do does did doing have has had having i me my mine we us our you your he she they them
-    their there here what whats which who whom whose when where how why can could will would shall should may might must
-    please kindly let lets just now today currently want wants need needs like give tell say show s t m re ve ll d not no
-    yes ok okay hello hi hey thanks thank some any all each every much many more most very really get got
+    a an the this that these those of for from to in into on at by with about as and or but if then so than
+    too also it its is are was were be been am do does did doing have has had having i me my mine we us our
+    you your he she they them their there here what whats which who whom whose when where how why can could
+    will would shall should may might must please kindly let lets just now today currently want wants need
+    needs like give tell say show s t m re ve ll d not no yes ok okay hello hi hey thanks thank some any all
+    each every much many more most very really get got
 
-    der die das den dem des ein eine einen einem einer und oder ist sind war bitte ich mich mir du dich dir sie wir ihr
-    mein meine meinen dein deine fur mit von vom zu zum zur im am auf aus bei nach uber wie was wer wann wo welche
-    welcher welches es gibt mochte kann konnen nicht mal
+    der die das den dem des ein eine einen einem einer und oder ist sind war bitte ich mich mir du dich dir
+    sie wir ihr mein meine meinen dein deine fur mit von vom zu zum zur im am auf aus bei nach uber wie was
+    wer wann wo welche welcher welches es gibt mochte kann konnen nicht mal
 
-    el la los las un una de del y o por para con en que al mi tu le les du et ou pour avec dans est sur je il elle nous
-    vous mon ma mes au aux
+    el la los las un una de del y o por para con en que al mi tu le les du et ou pour avec dans est sur je il
+    elle nous vous mon ma mes au aux
 
-    알려줘 알려줄래 알려줄래요 주세요 해줘 해주세요 해 줘 좀 은 는 이 가 을 를 의 에 에서 로 으로 와 과 그리고
-    현재 지금 무엇 뭐야 얼마야 얼마
+    알려줘 알려줄래 알려줄래요 주세요 해줘 해주세요 해 줘 좀 은 는 이 가 을 를 의 에 에서 로 으로 와 과
+    그리고 현재 지금 무엇 뭐야 얼마야 얼마
     """
 )
 """Words that say nothing of what is wanted."""
 
 WEAK: Final = _words(
     """
-    list find make create read set add new run start check look use file data name number text current go work thing take
-    put see open one two way id value item info information detail result mache zeige zeig finde
+    list find make create read set add new run start check look use file data name number text current go work
+    thing take put see open one two way id value item info information detail result mache zeige zeig finde
     """
 )
 """Words that say little: they fit many tools of many desks."""
@@ -63,20 +66,22 @@ GROUPS: Final = tuple(
 
 UNDOING: Final = _words(
     """
-    cancel abort stop delete remove drop erase undo revoke refund kill storniere stornieren abbrechen absagen loschen
-    entfernen annuler supprimer cancelar borrar eliminar
+    cancel abort stop delete remove drop erase undo revoke refund kill storniere stornieren abbrechen absagen
+    loschen entfernen annuler supprimer cancelar borrar eliminar
     """
 )
 """Verbs of taking something back: a tool that does not name one must not serve a request that does."""
 
 EFFECTS: Final = UNDOING | _words(
     """
-    order add create book send buy pay write update set put make move rename copy upload post publish submit schedule
-    reserve register start run place change edit save store transfer assign approve reject close open bestelle bestellen
-    buche buchen sende senden
+    order add create book send buy pay write update set put make move rename copy upload post publish submit
+    schedule reserve register start run place change edit save store transfer assign approve reject close open
+    bestelle bestellen buche buchen sende senden
     """
 )
-"""Verbs that change something: a tool that begins with one is never called only because a few more words point at it."""
+"""Verbs that change something: a tool that begins with one is never called only because a few more words point at
+it.
+"""
 
 AUXILIARY: Final = _words("include with use enable allow only is has should want")
 """Words in the name of a yes-or-no parameter that a request may leave out."""
