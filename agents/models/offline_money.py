@@ -16,7 +16,10 @@ _NAMES: Final = {
         r"|원화|(?<=\d)\s?원|원(?=으로)|韩元|ウォン|₩"
     ),
     "JPY": r"japanese yen|yen|엔화|日元|日本円|円|¥",
-    "GBP": r"british pounds?|pounds? sterling|(?<=\d )pounds?|pounds?(?= ?(?:please|now|today|$|[?.!,]))|파운드화?|英镑|ポンド|£",
+    "GBP": (
+        r"british pounds?|pounds? sterling|(?<=\d )pounds?|pounds?(?= ?(?:please|now|today|$|[?.!,]))"
+        r"|파운드화?|英镑|ポンド|£"
+    ),
     "CNY": r"chinese yuan|yuan|renminbi|rmb|위안화?|人民币|人民元",
     "CHF": r"swiss francs?|(?:schweizer )?franken|스위스 ?프랑",
     "INR": r"(?:indian )?rupees?|루피화?|₹",

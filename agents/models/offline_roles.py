@@ -67,8 +67,6 @@ _NAMES: Final[tuple[tuple[Role, str], ...]] = (
     ),
 )
 _BY_NAME: Final[dict[str, Role]] = {word: role for role, words in _NAMES for word in words.split()}
-    (role, frozenset(words.split())) for role, words in _NAMES
-)
 _WHOLE: Final = frozenset(
     {"input", "question", "prompt", "request", "goal", "reason", "context", "task", "instruction", "objective", "brief"}
 )
