@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails, ValidationError, to_json
 
 from .errors import ArgumentsError
-from .schema import JSON, cases, expected, is_array, is_object, node_at
+from .schema import JSON, cases, expected, is_array, is_object, node_at, takes_any_text, values
 
 _LONGEST_VALUE: Final = 80
 _AROUND: Final = 20  # characters shown on each side of a syntax error
@@ -42,7 +42,7 @@ def do_not_fit(name: str, error: ValidationError, arguments: JSON, schema: JSON)
             texts.append(text)
     lines = [f"{_spelled(path)}: {_joined(texts)}" for path, texts in problems.items()]
     if len(lines) == 1:
-        return ArgumentsError(f"The arguments of {name} do not fit: {lines[0]}.")
+        return ArgumentsError(f"The arguments of {name} do not fit: {lines[0]}{'' if lines[0].endswith('?') else '.'}")
     more = [f"… and {len(lines) - _MOST_PROBLEMS} more"] if len(lines) > _MOST_PROBLEMS else []
     listed = "\n".join(f"- {line}" for line in (*lines[:_MOST_PROBLEMS], *more))
     return ArgumentsError(f"The arguments of {name} do not fit:\n{listed}")
@@ -74,22 +74,34 @@ def _path(detail: ErrorDetails, arguments: Any) -> tuple[str | int, ...]:
 
 
 def _problem(detail: ErrorDetails, path: tuple[str | int, ...], schema: JSON, defs: Mapping[str, JSON]) -> str:
-    value = detail["input"]
+    value, node = detail["input"], node_at(path, schema, defs)
+    wanted = expected(node, defs)
     match detail["type"]:
         case "missing":
-            wanted = expected(node_at(path, schema, defs), defs)
             return f"missing; give {wanted}" if wanted else "missing"
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             known = [
                 name for case in cases(node_at(path[:-1], schema, defs), defs) for name in case.get("properties", {})
             ]
             hint = nearest(str(path[-1]), known) or f"; it takes {', '.join(known) or 'no arguments'}"
-            return f"unknown{hint.rstrip('?')}"
+            return f"unknown{hint}"
         case "enum" | "literal_error":
-            return f"{_shown(value)} is not {expected(node_at(path, schema, defs), defs) or detail['msg']}"
+            hint = (
+                nearest(value, [one for one in values(node, defs) if isinstance(one, str)])
+                if isinstance(value, str)
+                else ""
+            )
+            return f"{_shown(value)} is not {wanted or detail['msg']}{hint}"
+        case kind if wanted and kind.endswith(("_type", "_parsing")) and not _unsaid(value, node, defs):
+            return f"{_shown(value)} is wrong; give {wanted}"
         case _:
             reason = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             return f"{_shown(value)} is wrong: {reason.replace('Input should', 'it should', 1)}"
+
+
+def _unsaid(value: object, node: JSON, defs: Mapping[str, JSON]) -> bool:
+    """Whether the schema does not say what is wrong with a value: a text where texts are allowed, but not this one."""
+    return isinstance(value, str) and takes_any_text(node, defs)
 
 
 def _joined(texts: Sequence[str]) -> str:

@@ -26,13 +26,12 @@ _REMEDIES: Final[dict[object, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter that the model fills. ``field`` is pydantic's Field of it, in the annotation or as the default."""
+    """One parameter that the model fills. ``default`` is EMPTY without one, and where pydantic fills it in."""
 
     name: str
     annotation: Any
     optional: bool
-    default: Any  # EMPTY when there is none, or when only pydantic knows it
-    field: FieldInfo | None
+    default: Any
 
 
 def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...]) -> tuple[list[Parameter], str | None]:
@@ -117,14 +116,11 @@ def _target(function: Any) -> Any:
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:
-    field = parameter.default if isinstance(parameter.default, FieldInfo) else None
-    default = EMPTY if field is not None else parameter.default
-    if field is not None:
-        annotation = Annotated[annotation, field]
-    elif default is EMPTY:
-        field = next((one for one in extras(annotation) if isinstance(one, FieldInfo)), None)
-    optional = default is not EMPTY or (field is not None and not field.is_required())
-    return Parameter(parameter.name, annotation, optional, default, field if default is EMPTY else None)
+    default = parameter.default
+    if isinstance(default, FieldInfo):
+        annotation, default = Annotated[annotation, default], EMPTY
+    filled = any(isinstance(one, FieldInfo) and not one.is_required() for one in extras(annotation))
+    return Parameter(parameter.name, annotation, filled or default is not EMPTY, default)
 
 
 def _is_context(annotation: Any, context_types: tuple[type, ...]) -> bool:
@@ -173,7 +169,7 @@ def _evaluated(annotation: Any, names: Mapping[str, Any], local: Mapping[str, An
 
 def _head(annotation: object, names: Mapping[str, Any], local: Mapping[str, Any]) -> Any:
     if not isinstance(annotation, str):
-        return None
+        return get_origin(annotation)
     try:
         return _evaluated(annotation.strip("'\" ").partition("[")[0], names, local)
     except Exception:  # it is the annotation's own error that is reported

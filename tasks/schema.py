@@ -123,23 +123,35 @@ def node_at(path: Sequence[str | int], node: JSON, defs: Mapping[str, JSON]) -> 
     """The schema of what lies at ``path``, a union where several are possible; an empty one when the schema does
     not say."""
     for step in path:
-        key = "properties" if isinstance(step, str) else "items"
-        holders = [case[key] for case in cases(node, defs) if is_object(case.get(key))]
-        found = [holder[step] for holder in holders if step in holder] if isinstance(step, str) else holders
-        if not found:
-            return {}
-        node = {"anyOf": found}
+        found = [_child(case, step) for case in cases(node, defs)]
+        node = {"anyOf": [child for child in found if is_object(child)]}
     return node
+
+
+def _child(case: JSON, step: str | int) -> Any:
+    if isinstance(step, int):
+        return case.get("items")
+    return case.get("properties", {}).get(step, case.get("additionalProperties"))
 
 
 def expected(node: JSON, defs: Mapping[str, JSON]) -> str:
     """What a value of ``node`` is, in words: ``an integer``, ``one of "red", "green"``. Empty when anything goes."""
     alternatives = cases(node, defs)
-    values = list(dict.fromkeys(to_json(value).decode() for case in alternatives for value in _values(case)))
-    named = [", ".join(values[:_MOST_VALUES])] if values else []
-    if len(values) > 1:
-        named = [f"one of {named[0]}{', …' if len(values) > _MOST_VALUES else ''}"]
+    shown = list(dict.fromkeys(to_json(value).decode() for value in values(node, defs)))
+    named = [", ".join(shown[:_MOST_VALUES])] if shown else []
+    if len(shown) > 1:
+        named = [f"one of {named[0]}{', …' if len(shown) > _MOST_VALUES else ''}"]
     return " or ".join(dict.fromkeys([*named, *(text for case in alternatives for text in _kinds(case))]))
+
+
+def takes_any_text(node: JSON, defs: Mapping[str, JSON]) -> bool:
+    """Whether the schema takes every string, as far as it says: what is wrong with one, only the type knows."""
+    return any("string" in _kinds_of(case) and case.get("format") not in _PLAIN for case in cases(node, defs))
+
+
+def values(node: JSON, defs: Mapping[str, JSON]) -> list[Any]:
+    """The values that ``node`` enumerates, in all its alternatives."""
+    return [value for case in cases(node, defs) for value in _values(case)]
 
 
 def _values(case: JSON) -> list[Any]:
@@ -153,5 +165,9 @@ def _kinds(case: JSON) -> list[str]:
         return [_PLAIN[case["format"]]]
     if case.get("type") == "object" and case.get("properties"):
         return [f"an object with {', '.join(case['properties'])}"]
-    kind = case.get("type", "")
-    return [_PLAIN[one] for one in (kind if is_array(kind) else [kind]) if one in _PLAIN]
+    return [_PLAIN[one] for one in _kinds_of(case) if one in _PLAIN]
+
+
+def _kinds_of(case: JSON) -> list[str]:
+    kind = case.get("type", [])
+    return kind if is_array(kind) else [kind]

@@ -57,7 +57,6 @@ class Signature:
     _adapter: _Adapter = field(repr=False)
     _plain: JSON = field(repr=False)  # pydantic's own schema
     _nulls: bool = field(repr=False)  # whether a null may stand for a default
-    _defaults: Mapping[str, FieldInfo] = field(repr=False)  # defaults that only pydantic knows: Field(default=…)
 
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """Keyword arguments for the function, converted to its types, from JSON text or JSON values.
@@ -71,15 +70,11 @@ class Signature:
         if self._nulls and "null" in data:
             data = to_json(self._without_nulls(data)).decode()
         try:
-            converted = self._adapter.validate_json(data)
+            return self._adapter.validate_json(data)
         except ValidationError as error:
             if not data.strip():  # what some models send for a function without parameters
                 return self.validate("{}")
             raise self._error(data, error) from None
-        for name, default in self._defaults.items():
-            if name not in converted:
-                converted[name] = default.get_default(call_default_factory=True)
-        return converted
 
     def normalise(self, arguments: str | Mapping[str, Any]) -> JSON:
         """The arguments as JSON values, validated, without the nulls that stand for a default: what to store, and
@@ -152,7 +147,6 @@ def signature_of(
         _adapter=adapter,
         _plain=plain,
         _nulls=has_defaults(plain, plain.get("$defs", {})),
-        _defaults={one.name: one.field for one in parameters if one.field is not None and not one.field.is_required()},
     )
 
 

@@ -48,7 +48,15 @@ _NO_STRICT_FORM: Final = {
 }
 _LOOKAROUND: Final = re.compile(r"\(\?<?[=!]")
 _LONGEST_DEFAULT: Final = 100  # characters of JSON; a longer one costs more tokens than it helps
-_TYPE_NAMES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
+_TYPES: Final[dict[type, str]] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 
 def loose_form(schema: JSON) -> JSON:
@@ -135,8 +143,8 @@ class _Form:
                 case _:
                     converted[key] = value
         if "enum" in converted and "type" not in converted:
-            types = sorted({_type_name(value) for value in converted["enum"]}, key=_TYPE_NAMES.index)
-            converted["type"] = types if len(types) > 1 else types[0]
+            kinds = list(dict.fromkeys(_TYPES[type(value)] for value in converted["enum"]))
+            converted["type"] = kinds if len(kinds) > 1 else kinds[0]
         return converted
 
     def _property(self, node: JSON, required: bool, where: str) -> JSON:
@@ -160,22 +168,6 @@ class _Form:
 
 def _supported(keyword: str, value: Any) -> bool:
     return (keyword == "format" and value in _FORMATS) or (keyword == "pattern" and not _LOOKAROUND.search(value))
-
-
-def _type_name(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case _:
-            return "array" if is_array(value) else "object"
 
 
 def _nullable(node: JSON) -> JSON:
