@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, cast
 
 from ..model import JSON
@@ -152,11 +153,10 @@ def phrase(value: Any, *, depth: int = 0) -> str:
 def _facts(facts: JSON, depth: int) -> str:
     if not facts:
         return "nothing"
-    flat = [
-        f"{title(key)}: {phrase(one, depth=depth + 1)}" for key, one in facts.items() if depth > 0 or not _long(one)
-    ]
-    blocks = [f"{title(key)}:\n{phrase(one, depth=depth)}" for key, one in facts.items() if depth == 0 and _long(one)]
-    text = ", ".join(flat[: _LINES * 2])
+    some = list(islice(facts.items(), _LINES * 2))
+    flat = [f"{title(key)}: {phrase(one, depth=depth + 1)}" for key, one in some if depth > 0 or not _long(one)]
+    blocks = [f"{title(key)}:\n{phrase(one, depth=depth)}" for key, one in some if depth == 0 and _long(one)]
+    text = ", ".join([*flat, "…"] if len(facts) > len(some) else flat)
     return f"({text})" if depth > 1 else "\n".join(filter(None, (text, *blocks)))
 
 

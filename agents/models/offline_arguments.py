@@ -103,7 +103,7 @@ class _Filling:
             case "object":
                 return self._object(parameter, choice)
             case _:
-                return self._text(parameter, choice)
+                return MISSING if parameter.numeric else self._text(parameter, choice)  # Decimal: a number or its text
 
     # -- one value ---------------------------------------------------------------------------------
 

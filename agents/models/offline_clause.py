@@ -8,13 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from . import offline_vocabulary as vocabulary
 from .offline_money import currencies
 from .offline_values import Value, overlap, scan
 from .offline_words import WEAK, Token, fold, stem, stems, terms, tokens, unspaced
+
+READ: Final = 4000
+"""So many characters of a text are looked at: what a person asks for stands in the beginning, the rest is material."""
 
 Direction: TypeAlias = Literal["to", "from", ""]
 
@@ -39,10 +41,11 @@ class Clause:
         return self.text[self.answer :].strip(_EDGE)
 
 
-@lru_cache(maxsize=256)
 def clause(text: str, *, answer: int | None = None, today: date | None = None) -> Clause:
-    weights = {**terms(text), **dict.fromkeys(money(text), 0.6)}
-    return Clause(text, scan(text, today=today), weights, len(text) if answer is None else answer, tokens(text))
+    """Reads a clause. Of a very long one only the beginning is looked at; its text stays whole."""
+    seen = text[:READ]
+    weights = {**terms(seen), **dict.fromkeys(money(seen), 0.6)}
+    return Clause(text, scan(seen, today=today), weights, len(text) if answer is None else answer, tokens(seen))
 
 
 def money(text: str) -> frozenset[str]:
@@ -147,6 +150,8 @@ def rest(clause: Clause, known: frozenset[str], used: tuple[Value, ...]) -> tupl
         words.pop()
     if not words:
         return None
+    if len(clause.text) > READ:
+        return _trimmed(clause.text, words[0].start, len(clause.text))
     tail = re.match(r"\S*", clause.text[words[-1].end :])
     return _trimmed(clause.text, words[0].start, words[-1].end + (tail.end() if tail else 0))
 

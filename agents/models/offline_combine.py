@@ -7,14 +7,14 @@ combined.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
 
 from ..model import JSON
 from .offline_catalogue import Candidate
 from .offline_clause import Clause
-from .offline_money import target
+from .offline_money import currencies, target
 from .offline_schema import Parameter, as_object
 from .offline_turn import Made
 from .offline_values import overlap, scan
@@ -39,17 +39,21 @@ _MAIN: Final = (
     "number",
     "count",
 )
+_FIGURE: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _SIDE: Final = frozenset(
     stems("id year timestamp epoch time port status code page limit offset version change percent")
 )
 
 
+Figure: TypeAlias = int | float | str
+"""A number as an output has it: exact decimals come as texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that was found, where from, and the currency that it is in."""
+    """A number that was found, and the currency that it is in. ``rate``: it is what others are to be multiplied by."""
 
-    value: float
-    name: str
+    value: Figure
     currency: str = ""
     rate: bool = False
 
@@ -60,30 +64,31 @@ def found_numbers(made: tuple[Made, ...]) -> list[Number]:
     for one in made:
         value, key = main_number(one.data, one.name)
         if value is not None:
-            data = as_object(one.data)
-            about = stems(one.name) | stems(key)
-            numbers.append(Number(value, one.name, str(data.get("currency") or ""), bool(about & _RATES)))
+            named = str(as_object(one.data).get("currency") or next((code.code for code in currencies(key)), ""))
+            numbers.append(Number(value, named, bool((stems(one.name) | stems(key)) & _RATES)))
     return numbers
 
 
-def main_number(data: Any, name: str) -> tuple[float | None, str]:
+def main_number(data: Any, name: str) -> tuple[Figure | None, str]:
     """The number that an output is about, and its key."""
-    if _is_number(data):
+    if _is_figure(data):
         return data, ""
     if isinstance(data, str):
         return _in_text(data), ""
-    numbers = {key: value for key, value in as_object(data).items() if _is_number(value) and not stems(key) & _SIDE}
-    own = [key for key in numbers if stems(key) & stems(name)]
-    main = [key for word in _MAIN for key in numbers if stems(word) & stems(key)]
-    key = next(iter([*own, *main, *numbers]), None)
+    figures = {key: value for key, value in as_object(data).items() if _is_figure(value) and not stems(key) & _SIDE}
+    own = [key for key in figures if stems(key) & stems(name)]
+    main = [key for word in _MAIN for key in figures if stems(word) & stems(key)]
+    key = next(iter([*own, *main, *figures]), None)
     if key is not None:
-        return numbers[key], key
+        return figures[key], key.replace("_", " ")
     inner = [value for value in as_object(data).values() if as_object(value)]
     return main_number(inner[0], name) if len(inner) == 1 else (None, "")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_figure(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) < 60 and _FIGURE.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e60
 
 
 def _in_text(text: str) -> float | None:
@@ -124,15 +129,20 @@ def products(
         return []
     names = [one.name for one in candidate.parameters if not one.optional]
     others = {one.name: None for one in candidate.parameters if one.optional and one.required}
-    made = [dict(zip(names, pair, strict=True)) | others for pair in pairs]
     by_name = {one.name: one for one in candidate.parameters}
-    return [one for one in made if all(by_name[name].takes(one[name]) for name in names)]
+    made = [{name: _for(by_name[name], value) for name, value in zip(names, pair, strict=True)} for pair in pairs]
+    return [{**one, **others} for one in made if None not in one.values()]
+
+
+def _for(parameter: Parameter, value: Figure) -> Figure | None:
+    """A figure in a form that the parameter takes: a text stays exact where it may."""
+    return next((form for form in (value, float(value)) if parameter.takes(form)), None)
 
 
 def _said(clause: Clause, used: tuple[tuple[int, int], ...]) -> list[Number]:
     """Amounts of the request itself (``100 dollars``)."""
     return [
-        Number(value.value, "")
+        Number(value.value)
         for value in clause.values
         if value.kind == "number" and value.unit and not any(overlap(value, *span) for span in used)
     ]
@@ -144,7 +154,7 @@ def given(missing: tuple[Parameter, ...], numbers: list[Number]) -> JSON | None:
     left = list(numbers)
     for one in missing:
         if one.numeric and left:
-            values[one.name] = left.pop(0).value
+            values[one.name] = _for(one, left.pop(0).value)
         elif re.search("currency|from|base|source", one.name) and numbers and numbers[0].currency:
             values[one.name] = numbers[0].currency
         else:
@@ -154,15 +164,17 @@ def given(missing: tuple[Parameter, ...], numbers: list[Number]) -> JSON | None:
     return values
 
 
-def equation(one: Made, numbers: Mapping[str, Any], currency: str | None) -> str | None:
+def equation(one: Made, currency: str | None) -> str | None:
     """``71.3 × 1,390.5 = 99,142.65 KRW`` for a call of a multiplying tool."""
-    factors = [value for value in numbers.values() if _is_number(value)]
+    factors = [value for value in one.arguments.values() if _is_figure(value)]
     result, _ = main_number(one.data, one.name)
     if len(factors) != 2 or result is None:
         return None
     return f"{written(factors[0])} × {written(factors[1])} = {written(result)}{f' {currency}' if currency else ''}"
 
 
-def written(number: float) -> str:
+def written(figure: Figure) -> str:
     """A number for people: thousands apart, without the noise of binary fractions."""
-    return f"{number:,}" if isinstance(number, int) else f"{number:,.10g}" if abs(number) < 1e9 else f"{number:,.2f}"
+    if isinstance(figure, str):
+        return f"{Decimal(figure):,f}"
+    return f"{figure:,}" if isinstance(figure, int) else f"{figure:,.10g}" if abs(figure) < 1e9 else f"{figure:,.2f}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from ..model import JSON, ToolSpec
@@ -62,9 +62,9 @@ class Part:
         return not (self.calls or self.question or self.handoff or self.later)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Desk:
-    """What there is to choose from for one agent."""
+    """What there is to choose from for one agent. Two are never equal, so plans can be kept by it."""
 
     tools: Mapping[str, ToolSpec]
     candidates: tuple[Candidate, ...]
@@ -86,6 +86,14 @@ class Desk:
 
 def _serious(one: Match) -> bool:
     return one.score >= ENOUGH and (bool(one.told) or one.score >= 1.5 * ENOUGH)
+
+
+@lru_cache(maxsize=256)
+def remembered_plan(
+    text: str, asked: tuple[str, ...], desk: Desk, known: tuple[tuple[str, str], ...], today: date | None
+) -> tuple[Part, ...]:
+    """`plan`, kept for the later replies of the turn. ``known``: labels and names of the conversation's tasks."""
+    return tuple(plan(text, asked, replace(desk, known=dict(known), today=today)))
 
 
 def plan(text: str, asked: tuple[str, ...], desk: Desk) -> list[Part]:
@@ -223,7 +231,3 @@ def _wanted(candidate: Candidate, found: Filled) -> list[Wanted]:
     schema = candidate.tool.parameters
     calls = (candidate.call(arguments) for arguments in found.calls)
     return [Wanted(candidate.tool.name, call, candidate.name) for call in calls if fits(call, schema, schema)]
-
-
-def with_known(desk: Desk, known: Mapping[str, str], today: date | None) -> Desk:
-    return replace(desk, known=known, today=today)

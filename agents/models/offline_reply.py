@@ -19,7 +19,7 @@ from .offline_catalogue import Candidate, catalogue
 from .offline_clause import clause
 from .offline_combine import equation, found_numbers, given, multiplies, products
 from .offline_money import target
-from .offline_plan import Desk, Later, Part, Wanted, plan, with_known
+from .offline_plan import Desk, Later, Part, Wanted, remembered_plan
 from .offline_schema import as_object, fits, kind_of, members
 from .offline_smalltalk import small_talk
 from .offline_tasks import TASK_TOOLS
@@ -41,10 +41,9 @@ class Reply:
 def next_reply(request: ModelRequest, desk: Desk, *, today: date | None = None) -> Reply:
     """What the offline model says to ``request``; ``desk`` is made of its tools."""
     turn = read(request.items)
-    desk = with_known(desk, turn.known, today)
     if turn.answered or not turn.text.strip():
         return Reply(text=_unasked(turn, request, desk))
-    parts = _open(plan(turn.text, turn.asked, desk), turn)
+    parts = _open(remembered_plan(turn.text, turn.asked, desk, tuple(turn.known.items()), today), turn)
     choice = request.settings.tool_choice or "auto"
     calls = [] if choice == "none" else _next_calls(turn, parts, desk, choice)
     if calls:
@@ -55,10 +54,10 @@ def next_reply(request: ModelRequest, desk: Desk, *, today: date | None = None) 
 # -- calls -----------------------------------------------------------------------------------------
 
 
-def _open(parts: list[Part], turn: Turn) -> list[Part]:
+def _open(parts: tuple[Part, ...], turn: Turn) -> list[Part]:
     """The parts that are this agent's concern: what another one did before it handed over is done."""
     if not any(one.name.startswith("transfer_to_") for one in turn.made):
-        return parts
+        return list(parts)
     return [one for one in parts if one.calls or not _done_by_another(one, turn)]
 
 
@@ -225,7 +224,7 @@ def _equations(made: tuple[Made, ...], part: Part) -> list[tuple[Made, str]]:
     return [
         (one, line)
         for one in made
-        if one.name in products and not one.failed and (line := equation(one, one.arguments, target(part.clause.text)))
+        if one.name in products and not one.failed and (line := equation(one, target(part.clause.text)))
     ]
 
 

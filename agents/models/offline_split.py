@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from .offline_clause import READ
 from .offline_values import overlap, scan
 
 _AND: Final = r"and then|and also|and|then|also|plus|und dann|und|dann|sowie|et|puis|y|luego"
@@ -22,9 +23,10 @@ def split(text: str, stands_alone: Callable[[str], bool]) -> list[str]:
     """The clauses of ``text``. A part that does not stand alone stays with the part before it, leading ones with
     the part after.
     """
-    quoted = [value for value in scan(text) if value.kind in ("quoted", "url", "email", "date", "time")]
+    read = text[:READ]
+    quoted = [value for value in scan(read) if value.kind in ("quoted", "url", "email", "date", "time")]
     borders = [
-        one for one in _BORDER.finditer(text) if not any(overlap(value, one.start(), one.end()) for value in quoted)
+        one for one in _BORDER.finditer(read) if not any(overlap(value, one.start(), one.end()) for value in quoted)
     ]
     starts, ends = [0, *(one.end() for one in borders)], [*(one.start() for one in borders), len(text)]
     clauses: list[tuple[int, int]] = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ..model import JSON, ToolSpec
+from .offline_clause import READ
 from .offline_schema import fits, parameters_of
 from .offline_words import WEAK, fold, stems, terms
 
@@ -44,24 +45,25 @@ _VERBS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     )
 )
 _LIST: Final = re.compile(
-    r"\b(?:my|all|list|show|which|what|running|open|current|meine|alle|welche|zeige?)\b.*\b(?:tasks|jobs|aufgaben)\b"
+    r"\b(?:my|all|list|show|which|what|running|open|current|meine|alle|welche|zeige?)\b"
+    r".*\b(?:tasks|background jobs|aufgaben)\b"
     r"|(?:작업|태스크)\s?(?:목록|들|보여|알려)|내 작업"
 )
 _ALL: Final = re.compile(r"\b(?:all|everything|every|both|them|alle|alles)\b|모두|전부|다 ")
 _IT: Final = re.compile(r"\b(?:it|that|this|the (?:task|job)|es|sie|die aufgabe|der auftrag)\b|그거|그것|작업")
 _ANY: Final = re.compile(r"\b(?:any|either|one of|first)\b")
-_SAID_AFTER: Final = re.compile(r"^\s*(?:with|mit|that|by saying|to|dass|:|,|-|=)?\s*[:,]?\s*(.+?)\s*$", re.DOTALL)
-_SAID_BEFORE: Final = re.compile(
-    r"\b(?:answer|reply|respond|say|antworte)\b\s*:?\s*(.+?)\s+(?:to|for|auf|an)\s*$", re.IGNORECASE | re.DOTALL
-)
+_LINK: Final = re.compile(r"\s*(?:\b(?:with|mit|that|by saying|to|dass)\b)?[\s:,=-]*")
+_SAYING: Final = re.compile(r"\b(?:answer|reply|respond|say|antworte)\b[\s:]*", re.IGNORECASE)
+_FACING: Final = re.compile(r"\b(?:to|for|auf|an)$", re.IGNORECASE)
+_QUOTES: Final = " \t\r\n\"'“”"
 
 
 def task_calls(text: str, tools: Mapping[str, ToolSpec], known: Mapping[str, str]) -> list[tuple[str, JSON]]:
     """The calls of task tools that ``text`` asks for; empty when it is about something else. ``known``: labels and
     names of tasks.
     """
-    said = fold(text)
-    labels = list(dict.fromkeys(f"T{match[1]}" for match in _LABEL.finditer(text)))
+    said = fold(text[:READ])
+    labels = list(dict.fromkeys(f"T{match[1]}" for match in _LABEL.finditer(text[:READ])))
     verb = next((tool for tool, pattern in _VERBS if pattern.search(said)), "")
     if not labels and _LIST.search(said) and verb in ("", "check_task", "read_task_result"):
         return _calls("list_tasks", [], text, tools)
@@ -127,11 +129,13 @@ def _candidates(name: str, labels: list[str], text: str) -> Iterator[Any]:
 
 def _said_to(text: str) -> str | None:
     """What a task is to be told: what follows its label, or what stands between the verb and the label."""
-    label = _LABEL.search(text)
+    label = _LABEL.search(text[:READ])
     if label is None:
         return None
-    after = _SAID_AFTER.match(text[label.end() :])
-    if after and re.search(r"\w", after[1]):
-        return after[1].strip("\"'“”")
-    before = _SAID_BEFORE.search(text[: label.start()])
-    return before[1].strip("\"'“”") if before else None
+    after = text[label.end() :]
+    link = _LINK.match(after)
+    if re.search(r"\w", said := after[link.end() if link else 0 :].strip(_QUOTES)):
+        return said
+    before = _FACING.sub("", text[: label.start()].strip()).strip()
+    saying = _SAYING.search(before)
+    return before[saying.end() :].strip(_QUOTES) or None if saying else None

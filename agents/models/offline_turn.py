@@ -29,11 +29,7 @@ class Made:
     name: str
     arguments: JSON
     output: str | None
-
-    @property
-    def data(self) -> object:
-        """The output read as JSON; the text itself when it is none."""
-        return parsed(self.output or "")
+    data: object  # the output read as JSON; the text itself when it is none
 
     @property
     def failed(self) -> bool:
@@ -73,7 +69,7 @@ def parsed(text: str) -> object:
     if not text.lstrip()[:1] or text.lstrip()[0] not in '{["-0123456789tfn':
         return text
     try:
-        return cast(object, from_json(text))
+        return cast(object, from_json(text, allow_inf_nan=False))
     except ValueError:
         return text
 
@@ -128,7 +124,8 @@ class _Entry:
         return _Entry("other")
 
     def made(self, outputs: Mapping[str, str]) -> Made:
-        return Made(self.call_id, self.name, as_object(parsed(self.arguments)), outputs.get(self.call_id))
+        output = outputs.get(self.call_id)
+        return Made(self.call_id, self.name, as_object(parsed(self.arguments)), output, parsed(output or ""))
 
 
 def _text(content: object) -> str:

@@ -28,7 +28,6 @@ _SUFFIXES: Final = tuple(
 """Endings and how many letters must be left, longest first."""
 
 
-@lru_cache(maxsize=8192)
 def fold(text: str) -> str:
     """Lower case without accents: ``Bücher`` and ``bucher`` are the same."""
     if text.isascii():
