@@ -1,4 +1,4 @@
-"""Running a blocking function beside the event loop: a cancellation can leave it behind, and the bound on threads holds.
+"""Running a blocking function beside the event loop: it can be left behind, and the bound on threads still holds.
 
 anyio runs the thread. It would free the place of an abandoned one at once; then nothing would bound them.
 """

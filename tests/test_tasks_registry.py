@@ -204,7 +204,9 @@ for _ in range(2000):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {"a": [print]}, b"\xff", "\ud800", circle, deep], ids=lambda v: str(type(v))
+    "value",
+    [object(), {"a": [print]}, b"\xff", "\ud800", circle, deep],
+    ids=["object", "function", "bytes", "surrogate", "circle", "deep"],
 )
 def test_what_has_no_json_is_refused_with_its_type_and_what_to_do(value: Any) -> None:
     kind = type(value).__name__
