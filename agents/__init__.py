@@ -1,1 +1,11 @@
+"""Who decides: agents, tools, models, conversations, turns, desks. Knows nothing of sockets."""
 
+from ..tasks.errors import ToolError as ToolError
+from .agent import Agent as Agent
+from .answer import Answer as Answer
+from .context import Context as Context
+from .desk import Desk as Desk
+from .errors import DeskError as DeskError
+from .loop import Limits as Limits
+from .model import ModelSettings as ModelSettings
+from .tool import tool as tool

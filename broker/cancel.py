@@ -21,9 +21,7 @@ task, turn = table(Task), table(Turn)
 ASK: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(cancel_requested=1))
 ASK_TURN: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(cancel_requested=1))
 CHILDREN: Statement = Statement(
-    sa.select(task.c.id)
-    .where(task.c.parent_id == p("id"), task.c.kind != "turn", task.c.status.in_(rows.LIVE_NAMES))
-    .order_by(task.c.id)
+    sa.select(task.c.id).where(task.c.parent_id == p("id"), task.c.kind != "turn", rows.IS_LIVE).order_by(task.c.id)
 )
 
 

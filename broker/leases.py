@@ -17,20 +17,20 @@ from .failpoints import operation
 from .queue import requeue
 from .rows import TaskRow
 from .schema import note_clock
-from .statements import Statement, p, table
+from .statements import Statement, p, table, word
 from .waits import wake_due
 
 task = table(Task)
 
 EXPIRED: Statement = Statement(
     sa.select(task.c.id)
-    .where(task.c.status == Status.RUNNING.value, task.c.lease_until <= p("now"))
+    .where(task.c.status == word("running"), task.c.lease_until <= p("now"))
     .order_by(task.c.lease_until)
     .limit(p("limit"))
 )
-OWNERS: Statement = Statement(sa.select(task.c.owner).where(task.c.status == Status.RUNNING.value).distinct())
+OWNERS: Statement = Statement(sa.select(task.c.owner).where(task.c.status == word("running")).distinct())
 OWNED: Statement = Statement(
-    sa.select(task.c.id).where(task.c.status == Status.RUNNING.value, task.c.owner == p("owner")).order_by(task.c.id)
+    sa.select(task.c.id).where(task.c.status == word("running"), task.c.owner == p("owner")).order_by(task.c.id)
 )
 WORKER_LOST = "worker lost"
 

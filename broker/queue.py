@@ -22,7 +22,7 @@ from .connection import Connection
 from .endings import end
 from .failpoints import operation
 from .rows import Claim, TaskRow
-from .statements import Statement, p, table
+from .statements import Statement, p, table, word
 from .wakeups import TasksReady
 
 task = table(Task)
@@ -108,7 +108,7 @@ def _candidates(names: int) -> Statement:
         sa.select(task.c.id, task.c.conversation_id)
         .where(
             task.c.slot == p("slot"),
-            task.c.status == Status.QUEUED.value,
+            task.c.status == word("queued"),
             task.c.ready <= p("now"),
             task.c.name.in_([p(f"name_{number}") for number in range(names)]),
         )

@@ -12,12 +12,12 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
-from ..tasks.states import LIVE, Action, Status, apply
+from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from .connection import Connection, Row
 from .errors import LeaseLost
 from .events import Event, append
-from .statements import Statement, insert_row, p, table
+from .statements import Statement, insert_row, p, table, word
 from .tables import Conversation
 
 TaskRow: TypeAlias = dict[str, Any]
@@ -26,7 +26,9 @@ task = table(Task)
 conversation = table(Conversation)
 COLUMNS: Final = tuple(column.name for column in task.columns)
 SHOWN_RESULT: Final = 16_384  # characters of JSON that an event carries; the rest is read with the task
-LIVE_NAMES: Final = tuple(str(status) for status in LIVE)
+IS_LIVE: Final = task.c.status.in_(
+    [word("queued"), word("running"), word("waiting")]
+)  # the words of the partial indexes
 
 LOCK_CONVERSATION: Statement = Statement(
     sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update()
@@ -47,7 +49,7 @@ TWIN: Statement = Statement(
     sa.select(task).where(
         task.c.conversation_id == p("conversation_id"),
         task.c.fingerprint == p("fingerprint"),
-        task.c.status.in_(LIVE_NAMES),
+        IS_LIVE,
     )
 )
 INSERT: Statement = Statement(insert_row(Task))

@@ -24,6 +24,11 @@ def p(name: str) -> sa.BindParameter[Any]:
     return sa.bindparam(_PREFIX + name)
 
 
+def word(value: str) -> sa.ColumnClause[str]:
+    """A constant written into the SQL itself: SQLite serves a partial index only to a condition that it can read."""
+    return sa.literal_column(f"'{value}'")
+
+
 def table(model: type[SQLModel]) -> sa.Table:
     """The Core table of a SQLModel class."""
     found = model.__table__  # type: ignore[attr-defined]
@@ -60,7 +65,7 @@ class Statement:
             target = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
         else:
             target = postgresql.psycopg.dialect(paramstyle="format")
-        compiled = self._core.compile(dialect=target, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+        compiled = self._core.compile(dialect=target)  # type: ignore[attr-defined]
         slots = tuple(
             (name.removeprefix(_PREFIX), None) if name.startswith(_PREFIX) else (None, compiled.params[name])
             for name in compiled.positiontup or ()

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from ..tasks.states import Action, Status
 from ..tasks.table import Task, Wait, new_id
 from .connection import Connection, Row
-from .rows import LIVE_NAMES, TaskRow, as_dict, change, insert
-from .statements import Statement, insert_row, p, table
+from .rows import IS_LIVE, TaskRow, as_dict, change, insert
+from .statements import Statement, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 from .wakeups import InputArrived, TasksReady
 
@@ -27,16 +27,14 @@ DEFAULTS: Final[TurnRow] = Turn(id="", conversation_id="").model_dump()
 PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
 
 LIVE_TURN: Statement = Statement(
-    sa.select(task)
-    .where(task.c.conversation_id == p("id"), task.c.kind == "turn", task.c.status.in_(LIVE_NAMES))
-    .with_for_update()
+    sa.select(task).where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE).with_for_update()
 )
 NEXT_INPUT: Statement = Statement(
     sa.select(entry.c.kind, entry.c.response_id, entry.c.target_id)
     .where(
         entry.c.conversation_id == p("id"),
         entry.c.taken_by.is_(None),
-        entry.c.kind.in_(["steer", "create", "notice"]),
+        entry.c.kind.in_([word("steer"), word("create"), word("notice")]),
     )
     .order_by(
         sa.case((entry.c.kind == "steer", 0), (entry.c.kind == "create", 1), else_=2),

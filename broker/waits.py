@@ -15,7 +15,7 @@ from . import rows, turns
 from .connection import Connection
 from .errors import CircularWait, TaskNotFound
 from .rows import Claim, TaskRow
-from .statements import Statement, p, table
+from .statements import Statement, p, table, word
 
 task, wait = table(Task), table(Wait)
 
@@ -32,12 +32,12 @@ AWAITED_BY: Statement = Statement(sa.select(wait.c.awaited_id).where(wait.c.wait
 PARENT: Statement = Statement(sa.select(task.c.parent_id).where(task.c.id == p("id")))
 DUE: Statement = Statement(
     sa.select(task.c.id)
-    .where(task.c.status == Status.WAITING.value, task.c.wake.is_not(None), task.c.wake <= p("now"))
+    .where(task.c.status == word("waiting"), task.c.wake.is_not(None), task.c.wake <= p("now"))
     .order_by(task.c.wake)
     .limit(p("limit"))
 )
 NEXT_DUE: Statement = Statement(
-    sa.select(sa.func.min(task.c.wake)).where(task.c.status == Status.WAITING.value, task.c.wake.is_not(None))
+    sa.select(sa.func.min(task.c.wake)).where(task.c.status == word("waiting"), task.c.wake.is_not(None))
 )
 
 

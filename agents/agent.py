@@ -1,0 +1,77 @@
+"""An agent: a name, instructions, tools, the agents that it may hand over or delegate to, a model. A frozen value; it holds no state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from ..tasks.registry import TaskFunction
+from .errors import DeskError
+from .model import Model, ModelSettings
+from .tool import Tool, tool
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
+
+Colleague: TypeAlias = "Agent | str"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agent:
+    """Who takes a turn of a conversation.
+
+    Args:
+        name: 1 to 48 letters, digits, ``_`` or ``-``; unique in its desk.
+        instructions: What the model is told at each request.
+        tools: Functions that the model may call inside a turn (`tool`; a plain function is made one).
+        handoffs: Agents that may take the conversation over, or their names (for circles; `Desk` resolves them).
+        delegates: Agents that ``create_task`` may run in the background, or their names.
+        tasks: Task functions that ``create_task`` may run in the background.
+        model: Its model; the desk's by default.
+        settings: Settings of its requests.
+        parallel_tool_calls: Whether the calls of one reply run side by side (else in order).
+        description: What others are told it is for; the first sentence of the instructions by default.
+        keywords: Words of any language that hint at it; only the ``offline`` model reads them.
+
+    Raises:
+        DeskError: something that cannot work, when it is constructed.
+    """
+
+    name: str
+    instructions: str = ""
+    tools: Sequence[Tool | Callable[..., Any]] = ()
+    handoffs: Sequence[Colleague] = ()
+    delegates: Sequence[Colleague] = ()
+    tasks: Sequence[TaskFunction[..., Any]] = ()
+    model: Model | None = None
+    settings: ModelSettings = ModelSettings()
+    parallel_tool_calls: bool = True
+    description: str = ""
+    keywords: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise DeskError(f"{self.name!r} cannot be an agent's name: 1 to 48 letters, digits, '_' or '-'")
+        made = tuple(one if isinstance(one, Tool) else tool(one) for one in self.tools)
+        object.__setattr__(self, "tools", made)
+        for name in ("handoffs", "delegates", "tasks", "keywords"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.description:
+            object.__setattr__(self, "description", self.instructions.strip().split(". ")[0].split("\n")[0][:200])
+        names = [one.wire_name for one in made]
+        twice = sorted({one for one in names if names.count(one) > 1})
+        if twice:
+            raise DeskError(
+                f"agent {self.name} has two tools named {twice[0]!r}; give one of them another name or namespace"
+            )
+
+    @property
+    def own_tools(self) -> tuple[Tool, ...]:
+        """The tools, all made."""
+        return tuple(one for one in self.tools if isinstance(one, Tool))
+
+
+def name_of(colleague: Colleague) -> str:
+    """The name of an agent that may be given by its name."""
+    return colleague if isinstance(colleague, str) else colleague.name

@@ -1,0 +1,211 @@
+"""The desk: what an application defines. It finds every reachable agent, tool and task by itself, and checks them when it is constructed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar, cast
+
+from anyio import CapacityLimiter
+
+from ..broker.database import Database
+from ..broker.functions import FunctionRuns
+from ..broker.runs import Handler
+from ..broker.worker import LEASE, Worker
+from ..tasks.registry import TaskFunction
+from .agent import Agent, Colleague, name_of
+from .answer import Answer, ask
+from .catalog import HANDOFF_PREFIX, WAITS, Catalog, handoff_spec
+from .errors import DeskError
+from .loop import Limits, Team
+from .model import Model, ToolSpec
+from .task_tools import FOLLOW_UP, create_task_spec
+from .turn_runs import TurnRuns
+
+D = TypeVar("D")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+TOOL_THREADS: Final = 40
+
+
+class Desk(Generic[D]):
+    """Agents, who is asked first, and what they work with. Immutable once constructed.
+
+    Args:
+        entry: The agent that takes a new conversation (triage).
+        agents: Further agents that are only named, not given, as handoffs or delegates.
+        name: Its name on the wire, as a model.
+        dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without parameters
+            that makes it, called once when it is first needed.
+        model: The model of agents that have none; the `offline` stand-in by default.
+        limits: What one turn may use.
+        max_unattended_turns: Turns in a row that finished tasks may start without a person.
+
+    Raises:
+        DeskError: an unknown colleague, two agents or two tasks of one name, a name that cannot be one.
+    """
+
+    def __init__(
+        self,
+        entry: Agent,
+        *,
+        agents: Iterable[Agent] = (),
+        name: str = "desk",
+        dependencies: D | Callable[[], D] | None = None,
+        model: Model | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        max_unattended_turns: int = 8,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise DeskError(f"{name!r} cannot be a desk's name: 1 to 48 letters, digits, '_', '-' or '.'")
+        self.entry, self.name, self.limits = entry, name, limits
+        self.max_unattended_turns = max_unattended_turns
+        self._given, self._model = dependencies, model
+        self.agents: Mapping[str, Agent] = _reachable([entry, *agents])
+        self.tasks: Mapping[str, TaskFunction[..., Any]] = _tasks(self.agents.values())
+        if name in self.agents:
+            raise DeskError(
+                f"the desk and one of its agents are both named {name!r}; clients could not tell them apart"
+            )
+        for one in sorted(set(self.tasks) & set(self.agents)):
+            raise DeskError(f"{one!r} is a task function and an agent; create_task could not tell them apart")
+        self.catalogs: Mapping[str, Catalog] = {one.name: self._catalog(one) for one in self.agents.values()}
+
+    @cached_property
+    def dependencies(self) -> D | None:
+        """What tools and tasks are given; made at the first use."""
+        if callable(self._given):
+            return cast("Callable[[], D]", self._given)()
+        return self._given
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of agents that have none."""
+        if self._model is not None:
+            return self._model
+        from .models.offline import OfflineModel
+
+        return OfflineModel()
+
+    def using(self, model: Model) -> Desk[D]:
+        """The same desk with another default model; a desk that was given one keeps it."""
+        if self._model is not None:
+            return self
+        return Desk(
+            self.entry,
+            agents=self.agents.values(),
+            name=self.name,
+            dependencies=self._given,
+            model=model,
+            limits=self.limits,
+            max_unattended_turns=self.max_unattended_turns,
+        )
+
+    def colleague(self, one: Colleague) -> Agent:
+        """The agent that is meant. Raises DeskError."""
+        return self.agents[name_of(one)]
+
+    def _catalog(self, agent: Agent) -> Catalog:
+        delegates = [self.colleague(one) for one in agent.delegates]
+        handoffs = [self.colleague(one) for one in agent.handoffs]
+        specs: list[ToolSpec] = [one.spec() for one in agent.own_tools]
+        task_tools: list[ToolSpec] = []
+        if agent.tasks or delegates:
+            task_tools.append(create_task_spec(agent.tasks, delegates))
+        if self.tasks or any(one.delegates for one in self.agents.values()):
+            task_tools += FOLLOW_UP
+        specs += [handoff_spec(one) for one in handoffs] + task_tools
+        names = [one.name for one in specs]
+        for name in sorted({one for one in names if names.count(one) > 1}):
+            raise DeskError(f"agent {agent.name} has two tools named {name!r}; the desk's own names cannot be taken")
+        return Catalog(
+            agent,
+            tuple(specs),
+            {one.wire_name: one for one in agent.own_tools},
+            frozenset(one.name for one in task_tools),
+            {HANDOFF_PREFIX + one.name: one.name for one in handoffs},
+            {one.name: one for one in agent.tasks},
+            frozenset(one.name for one in delegates),
+        )
+
+    def team(self) -> Team:
+        """The agents as the loop needs them. Tools that are not async share a bounded number of threads."""
+        return Team(
+            self.catalogs,
+            lambda agent: agent.model or self.model,
+            lambda: self.dependencies,
+            CapacityLimiter(TOOL_THREADS),
+            self.limits,
+        )
+
+    def worker(
+        self, database: Database, *, turns: int = 8, tasks: int = 16, lease: float = LEASE, grace: float = 10.0
+    ) -> Worker:
+        """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
+
+        ``turns`` and ``tasks`` are slots; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use).
+        """
+        runs = TurnRuns(self.team(), self.entry.name)
+        functions = FunctionRuns(self.tasks, lambda: self.dependencies)
+        work: dict[str, Handler] = {name: functions for name in self.tasks}
+        work |= {name: runs for name in self.agents}
+        return Worker(
+            database,
+            {self.name: runs},
+            work,
+            turn_slots=turns,
+            task_slots=tasks,
+            lease=lease,
+            grace=grace,
+            closing=self.aclose,
+        )
+
+    async def aclose(self) -> None:
+        """Closes the models' connections."""
+        for model in {id(one): one for one in (self._model, *(agent.model for agent in self.agents.values()))}.values():
+            close = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def run(self, text: str, *, timeout: float | None = None) -> Answer:
+        """Asks the desk once, without a server, and waits for the tasks that it files; ``timeout`` in seconds.
+
+        It uses a throw-away database. Raises TimeoutError, TurnFailed when the response failed.
+        """
+        return await ask(self, text, timeout)
+
+
+def _reachable(given: Iterable[Agent]) -> dict[str, Agent]:
+    """Every agent that can be reached, by name."""
+    found: dict[str, Agent] = {}
+    named: list[tuple[str, str]] = []
+    waiting = list(given)
+    while waiting:
+        agent = waiting.pop(0)
+        known = found.setdefault(agent.name, agent)
+        if known is not agent:
+            raise DeskError(f"two agents are named {agent.name!r}; names are unique in a desk")
+        for one in (*agent.handoffs, *agent.delegates):
+            if isinstance(one, str):
+                named.append((agent.name, one))
+            elif found.get(one.name) is not one:
+                waiting.append(one)
+    for who, wanted in named:
+        if wanted not in found:
+            raise DeskError(
+                f"agent {who} names {wanted!r}, which is not an agent of this desk; give it with Desk(…, agents=[…])"
+            )
+    return found
+
+
+def _tasks(agents: Iterable[Agent]) -> dict[str, TaskFunction[..., Any]]:
+    found: dict[str, TaskFunction[..., Any]] = {}
+    for agent in agents:
+        for one in agent.tasks:
+            if found.setdefault(one.name, one) is not one:
+                raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
+    return found
+
+
+assert WAITS <= {one.name for one in FOLLOW_UP}

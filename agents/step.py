@@ -1,0 +1,92 @@
+"""The pure step: what follows from a model's reply. No I/O, no clock: `loop` carries out what is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from .calls import Call
+
+Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "unknown"]
+
+BOUNCES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that has no output yet, and what kind of tool it names. ``interrupted``: it may have run before a crash."""
+
+    call: Call
+    kind: Kind
+    target: str = ""  # of a handoff: the agent
+    repeatable: bool = True  # running it again does no harm
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that is answered without being run."""
+
+    call: Call
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done about the calls of one reply, in this order."""
+
+    refused: tuple[Refusal, ...] = ()
+    run: tuple[OpenCall, ...] = ()  # side by side, as far as they allow it
+    wait: tuple[OpenCall, ...] = ()  # after those: they may park the turn
+    handoff: OpenCall | None = None  # after those: the conversation moves
+    not_taken: tuple[Refusal, ...] = ()  # further handoffs of the same reply
+    client: tuple[OpenCall, ...] = ()  # the client runs them: the response ends
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply holds no call: the turn is over."""
+
+
+Decision: TypeAlias = Answer | Plan
+
+
+def decide(calls: Sequence[OpenCall], path: Sequence[str]) -> Decision:
+    """What follows from the calls of a reply. ``path``: the agents of this turn so far, the current one last."""
+    if not calls:
+        return Answer()
+    refused: list[Refusal] = []
+    run: list[OpenCall] = []
+    handoff: OpenCall | None = None
+    not_taken: list[Refusal] = []
+    for one in calls:
+        if one.kind == "handoff":
+            reason = refuse_handoff(one.target, path)
+            if reason:
+                refused.append(Refusal(one.call, reason))
+            elif handoff is None:
+                handoff = one
+            else:
+                not_taken.append(Refusal(one.call, f"Not taken: {handoff.target} takes over first."))
+        elif one.interrupted and not one.repeatable:
+            refused.append(Refusal(one.call, "interrupted, outcome unknown: find out before you call it again"))
+        elif one.kind in ("tool", "task", "unknown"):
+            run.append(one)
+    return Plan(
+        tuple(refused),
+        tuple(run),
+        tuple(one for one in calls if one.kind == "wait"),
+        handoff,
+        tuple(not_taken),
+        tuple(one for one in calls if one.kind == "client"),
+    )
+
+
+def refuse_handoff(target: str, path: Sequence[str]) -> str:
+    """Why a handoff is not taken; empty when it is. It may bounce back once; after that whoever has it answers."""
+    if path and path[-1] == target:
+        return f"Not taken: you are {target}. Answer yourself."
+    if path.count(target) >= BOUNCES:
+        return f"Not taken: {target} has had this request {BOUNCES} times already. Answer yourself, with what you have."
+    return ""
