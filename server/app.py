@@ -1,0 +1,29 @@
+"""The Starlette application: routes, and a lifespan that runs the embedded worker. It can be mounted in another one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from .http import routes, unknown
+from .service import Service
+
+
+def application(service: Service) -> Starlette:
+    """The ASGI application of a service. Its lifespan starts and stops the service's worker, not its database."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        if service.worker is not None:
+            service.worker.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = Starlette(routes=routes(service), lifespan=lifespan, exception_handlers={HTTPException: unknown})
+    app.state.service = service
+    return app

@@ -1,0 +1,199 @@
+"""One WebSocket connection: it reads what the client says, commits it, and goes back to reading.
+
+The reader awaits neither a run nor the writer; what it has to say to the client goes into the writer's bounded queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import anyio
+from starlette.types import Receive, Send
+
+from . import outgoing
+from .checks import JSON, LANE
+from .errors import Draining, InvalidRequest, RateLimited, SteerFailed, WireError, returned, told
+from .follow import Follows
+from .jsontext import decode
+from .protocol import Answer, Cancel, Create, Lane, Message, Steer, Subscribe, Unsubscribe, read
+from .session import Session
+from .websocket import Transport
+from .writer import Writer
+
+BAD: Final = frozenset({400, 404, 413})  # what counts towards being closed for bad messages
+PASSING: Final = frozenset({409, 429, 503})  # errors after which a chain may still be continued
+
+
+class Connection:
+    """Serves one accepted WebSocket. ``transport`` is there when the server is uvicorn with our protocol."""
+
+    def __init__(self, session: Session, receive: Receive, send: Send, transport: Transport | None = None) -> None:
+        self._session, self._limits, self._receive = session, session.limits, receive
+        self._follows = Follows()
+        self._writer = Writer(session, self._follows, send, transport)
+        self._draining = False
+
+    async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
+        """Returns when the connection has ended, whoever ended it."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._write, group.cancel_scope)
+                for subscription in subscriptions:
+                    await self._handle(subscription)
+                await self._read()
+                group.cancel_scope.cancel()
+        finally:
+            self._writer.stop()
+
+    async def _write(self, connection: anyio.CancelScope) -> None:
+        await self._writer.run()
+        connection.cancel()
+
+    def drain(self, seconds: float) -> None:
+        """Takes no new input from now on, and tells the client when it will be closed."""
+        self._draining = True
+        self._writer.say(outgoing.draining(seconds))
+
+    # --- reading
+
+    async def _read(self) -> None:
+        bad = 0
+        while (received := await self._receive())["type"] != "websocket.disconnect":
+            if bad >= self._limits.bad_messages:
+                continue  # it is being closed
+            bad = 0 if await self._take(received.get("text")) else bad + 1
+            if bad >= self._limits.bad_messages:
+                self._writer.close(1008, f"{bad} bad messages in a row")
+
+    async def _take(self, text: str | None) -> bool:
+        """Deals with one message; whether it was fit to be dealt with."""
+        source: JSON = {}
+        try:
+            if text is None:
+                raise InvalidRequest("this is a binary message; send JSON as text")
+            source = decode(text, self._limits)
+            message = read(source)
+        except SteerFailed as problem:
+            self._return(problem)
+            return False
+        except WireError as problem:
+            self._writer.say(outgoing.error(problem, *_return_address(source)))
+            await self._fail_chain(source.get("previous_response_id"), problem)
+            return False
+        return await self._handle(message)
+
+    async def _handle(self, message: Message) -> bool:
+        """Carries a valid message out; what goes wrong is told to the client. Whether it was fit to be dealt with."""
+        try:
+            await self._carry_out(message)
+        except Exception as error:
+            problem = told(error)
+            if isinstance(message, Steer):
+                self._return(returned(error, previous_response_id=message.previous_response_id, input=message.given))
+            else:
+                self._writer.say(outgoing.error(problem, *_address(message)))
+            if isinstance(message, Create):
+                await self._fail_chain(message.previous_response_id, problem)
+            return problem.status not in BAD
+        return True
+
+    def _return(self, failed: SteerFailed) -> None:
+        self._writer.say(outgoing.steer_failed(failed, self._follows.lane(failed.previous_response_id)))
+
+    async def _fail_chain(self, previous_response_id: object, problem: WireError) -> None:
+        """A continuation that failed drops a chain that is not stored."""
+        if isinstance(previous_response_id, str) and problem.status not in PASSING:
+            await self._session.drop_chain(previous_response_id)
+
+    # --- carrying out
+
+    async def _carry_out(self, message: Message) -> None:
+        match message:
+            case Create():
+                await self._create(message)
+            case Steer():
+                await self._steer(message)
+            case Cancel():
+                await self._session.cancel(message)
+            case Subscribe():
+                await self._subscribe(message)
+            case Unsubscribe():
+                self._follows.unsubscribe(message.conversation)
+                self._writer.forget(message.conversation)
+            case Answer():
+                await self._session.answer(message)
+
+    async def _create(self, message: Create) -> None:
+        self._check_room()
+        if message.lane not in self._follows.lanes and len(self._follows.lanes) >= self._limits.lanes:
+            raise RateLimited(f"{self._limits.lanes} lanes of this connection are in use; wait until one is free")
+        self._follows.ask()
+        try:
+            found = await self._session.create(message)
+            self._writer.listen(found.conversation_id)
+            if found.position and not found.repeated:
+                self._writer.say(outgoing.accepted(found, message.lane))
+            self._follows.create(
+                found.conversation_id, found.response_id, message.lane, found.cursor, repeated=found.repeated
+            )
+        finally:
+            self._follows.answer()
+            self._writer.look()
+
+    async def _steer(self, message: Steer) -> None:
+        self._check_room()
+        target = message.previous_response_id
+        self._follows.ask()
+        try:
+            found = await self._session.steer(message)
+            self._writer.listen(found.conversation_id)
+            self._writer.say(outgoing.steer_accepted(found, target, self._follows.lane(target)))
+            self._follows.steer(found.conversation_id, target, found.response_id, found.cursor, repeated=found.repeated)
+        finally:
+            self._follows.answer()
+            self._writer.look()
+
+    def _check_room(self) -> None:
+        if self._draining:
+            raise Draining
+        if self._follows.unfinished >= self._limits.responses:
+            raise RateLimited(f"{self._limits.responses:,} responses of this connection are unfinished; wait for some")
+
+    async def _subscribe(self, message: Subscribe) -> None:
+        conversation = message.conversation
+        known = self._follows.is_subscribed(conversation)
+        if not known and self._follows.subscriptions >= self._limits.subscriptions:
+            raise RateLimited(f"this connection has {self._limits.subscriptions:,} subscriptions; end some first")
+        self._writer.listen(conversation)  # before the cursor is read: nothing committed from here on is missed
+        try:
+            last = await self._session.last_cursor(message)
+        except BaseException:
+            self._writer.forget(conversation)
+            raise
+        after = last if message.after is None else message.after
+        self._writer.say(outgoing.subscribed(conversation, after))
+        if message.after is not None or not known:
+            self._follows.subscribe(conversation, after, last)
+            self._writer.look()
+
+
+def _address(message: Message) -> tuple[Lane, str | None]:
+    """Where the error of a message goes: its lane, and the input id that it had."""
+    match message:
+        case Create():
+            return message.lane, message.input_id
+        case Subscribe():
+            return outgoing.lane_of(message.conversation), None
+        case _:
+            return None, None
+
+
+def _return_address(source: JSON) -> tuple[Lane, str | None]:
+    """The same for a message that is not valid, as far as these fields of it are."""
+    lane, metadata = source.get("stream_id"), source.get("metadata")
+    input_id = cast(JSON, metadata).get("frontdesk:input_id") if isinstance(metadata, dict) else None
+    return (
+        lane if isinstance(lane, str) and LANE.fullmatch(lane) else None,
+        input_id if isinstance(input_id, str) else None,
+    )

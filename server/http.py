@@ -1,0 +1,126 @@
+"""The routes: what is asked under which path. How it is done is in ``session``, how it looks in ``replies``.
+
+More ways to read the event log (SSE, JSON) are more routes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from . import checks, records
+from .checks import JSON, require
+from .errors import InvalidRequest, MessageTooLarge, WireError, told
+from .jsontext import decode
+from .protocol import Answer, Cancel
+from .replies import answer, problem
+from .service import Service
+from .session import Session
+from .upgrade import Upgrade
+
+STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled", "held")
+
+Handler: TypeAlias = Callable[[Request, Session], Awaitable[Response]]
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Every path of the server, for Starlette."""
+
+    def route(path: str, handler: Handler, method: str = "GET") -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                session = service.session(service.identify(request.headers))
+                return await handler(request, session)
+            except Exception as error:
+                return problem(told(error))
+
+        return Route(path, endpoint, methods=[method])
+
+    async def ready(request: Request) -> Response:
+        why = await service.problem()
+        return answer({"status": "ready"}) if why is None else answer({"status": "not ready", "why": why}, 503)
+
+    return [
+        Route("/healthz", alive),
+        Route("/readyz", ready),
+        WebSocketRoute("/v1/responses", Upgrade(service)),
+        route("/v1/models", models),
+        route("/v1/tasks", tasks),
+        route("/v1/tasks/{task_id}", task),
+        route("/v1/tasks/{task_id}/cancel", cancel, "POST"),
+        route("/v1/tasks/{task_id}/answer", answer_task, "POST"),
+    ]
+
+
+async def alive(request: Request) -> Response:
+    return answer({"status": "alive"})
+
+
+async def unknown(request: Request, error: Exception) -> Response:
+    """What Starlette answers by itself: paths and methods that do not exist."""
+    status = int(getattr(error, "status_code", 500))
+    text = f"{request.method} {request.url.path} does not exist" if status in (404, 405) else str(error)
+    return problem(WireError(status, "not_found" if status == 404 else "invalid_request", text))
+
+
+async def models(request: Request, session: Session) -> Response:
+    """The desk first, then its agents."""
+    names = dict.fromkeys((session.desk.name, *session.desk.agents))
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"} for name in names]
+    return answer({"object": "list", "data": data})
+
+
+async def tasks(request: Request, session: Session) -> Response:
+    """The caller's tasks, newest first; ``conversation``, ``status``, ``after`` (a task id), ``limit`` (1 to 100)."""
+    query = request.query_params
+    limit, status = query.get("limit", "20"), query.get("status", "")
+    if not limit.isdecimal() or not 1 <= int(limit) <= records.PAGE:
+        raise InvalidRequest(f"limit must be an integer from 1 to {records.PAGE}, not {limit[:20]!r}", "limit")
+    if status:
+        require(status, checks.one_of(*STATUSES), "status")
+    found = await session.database.read(
+        records.tasks,
+        session.tenant,
+        conversation_id=query.get("conversation", ""),
+        status=status,
+        after=query.get("after", ""),
+        limit=int(limit) + 1,
+    )
+    page = found[: int(limit)]
+    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+    return answer(
+        {"object": "list", "data": page, "has_more": len(found) > len(page), "first_id": first, "last_id": last}
+    )
+
+
+async def task(request: Request, session: Session) -> Response:
+    task_id = request.path_params["task_id"]
+    return answer(await session.database.read(records.task_of, task_id, session.tenant))
+
+
+async def cancel(request: Request, session: Session) -> Response:
+    task_id = request.path_params["task_id"]
+    await session.cancel(Cancel(task_id=task_id))
+    return answer(await session.database.read(records.task_of, task_id, session.tenant))
+
+
+async def answer_task(request: Request, session: Session) -> Response:
+    """Body: ``{"answer": any JSON value}``."""
+    body = await _object(request, session.limits.message_bytes)
+    if "answer" not in body:
+        raise InvalidRequest("answer is missing: any JSON value", "answer")
+    return answer(await session.answer(Answer(request.path_params["task_id"], body["answer"])))
+
+
+async def _object(request: Request, limit: int) -> JSON:
+    """The body's JSON object. Raises MessageTooLarge before more than the limit has been read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise MessageTooLarge(f"more than {limit:,} bytes in one body")
+    return decode(bytes(body))

@@ -1,0 +1,60 @@
+"""Text from a client to JSON values, within bounds of depth and number. What the values mean is not known here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from pydantic_core import from_json
+
+from .errors import InvalidJSON, InvalidRequest, MessageTooLarge
+from .limits import Limits
+
+NO_LIMITS: Final = Limits()
+
+
+def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
+    """The object that the text holds.
+
+    Raises InvalidJSON (also for NaN, Infinity, lone surrogates, numbers of thousands of digits, and nesting deeper than
+    the limit), MessageTooLarge (more values than the limit), InvalidRequest (JSON, but not an object).
+    """
+    if isinstance(text, bytes):
+        _bound(text.count(b",") + text.count(b"[") + text.count(b"{"), limits)
+    else:
+        _bound(text.count(",") + text.count("[") + text.count("{"), limits)
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except (ValueError, TypeError) as error:  # TypeError: a text that is not valid Unicode
+        raise InvalidJSON(f"this is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest('a message is a JSON object with a "type"')
+    found = cast(dict[str, Any], value)
+    _check_nesting(found, limits.depth)
+    return found
+
+
+def _bound(values: int, limits: Limits) -> None:
+    if values > limits.values:
+        raise MessageTooLarge(f"more than {limits.values:,} JSON values in one message; send less at once")
+
+
+def _check_nesting(value: dict[str, Any], depth: int) -> None:
+    """Raises InvalidJSON when containers lie deeper than ``depth``, or when a number has overflowed to infinity."""
+    level: list[Any] = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inside(outer) if _is_container(inner)]
+        if not level:
+            return
+    raise InvalidJSON(f"JSON nested deeper than {depth} levels")
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
+def _is_container(value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidJSON("a number is too large for JSON's usual range")
+    return isinstance(value, dict | list)

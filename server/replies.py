@@ -1,0 +1,26 @@
+"""How an answer and an error look over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from .errors import WireError
+
+
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(to_json(value), status, headers, media_type="application/json")
+
+
+def problem(error: WireError) -> Response:
+    """An error in the API's form. The SDKs retry a 409 unless they are told that it would be refused again."""
+    headers = dict(error.headers)
+    if error.status == 409:
+        headers["x-should-retry"] = "false"
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    body = {key: value for key, value in error.body().items() if key != "headers"}
+    return answer({"error": body}, error.status, headers)

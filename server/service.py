@@ -1,0 +1,115 @@
+"""One desk being served: who may come in, who is connected, whether it still takes input. No request is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import anyio
+
+from ..broker.connection import Connection as Storage
+from ..broker.database import Database
+from ..broker.errors import DatabaseError
+from .auth import Door, Identity
+from .connection import Connection
+from .errors import RateLimited
+from .limits import Limits
+from .session import Served, Session
+
+log = logging.getLogger("frontdesk.server")
+
+READY_SECONDS: Final = 2.0  # for the database to answer a readiness check
+
+
+class Worker(Protocol):
+    """What the server asks of the worker that it carries with it."""
+
+    def start(self) -> None: ...
+
+    async def stop(self, grace: float) -> None:
+        """Ends after what runs has come to a boundary, or after ``grace`` seconds."""
+        ...
+
+
+class Service:
+    """What the routes share. Give it a database that is open; close that after the server has ended."""
+
+    def __init__(
+        self,
+        desk: Served,
+        database: Database,
+        *,
+        worker: Worker | None = None,
+        door: Door | None = None,
+        limits: Limits | None = None,
+        drain_seconds: float = 1.0,
+        grace_seconds: float = 10.0,
+    ) -> None:
+        self.desk, self.database, self.worker = desk, database, worker
+        self.door, self.limits = door or Door(), limits or Limits()
+        self.drain_seconds, self.grace_seconds = drain_seconds, grace_seconds
+        self.draining = False
+        self._connections: dict[Connection, str] = {}
+        self._of_tenant: Counter[str] = Counter()
+        self._empty = anyio.Event()
+
+    def identify(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Identity:
+        """Who this request comes from. Raises InvalidKey, ForbiddenOrigin."""
+        return self.door.identify(headers, subprotocols)
+
+    def session(self, identity: Identity) -> Session:
+        """A client's dealings with the desk."""
+        return Session(database=self.database, desk=self.desk, tenant=identity.tenant, limits=self.limits)
+
+    def check_room(self, tenant: str) -> None:
+        """Raises RateLimited when the tenant has all the connections that it may have."""
+        if self._of_tenant[tenant] >= self.limits.connections:
+            raise RateLimited(f"{self.limits.connections:,} connections are open already; close some, or use lanes")
+
+    def enter(self, connection: Connection, tenant: str) -> None:
+        """A connection begins; call ``leave`` when it has ended."""
+        self._connections[connection] = tenant
+        self._of_tenant[tenant] += 1
+        if self.draining:
+            connection.drain(self.drain_seconds)
+
+    def leave(self, connection: Connection) -> None:
+        self._of_tenant.subtract([self._connections.pop(connection)])
+        if not self._connections:
+            self._empty.set()
+
+    async def problem(self) -> str | None:
+        """Why no input should be sent here now; None when all is well."""
+        if self.draining:
+            return "draining"
+        try:
+            with anyio.fail_after(READY_SECONDS):
+                await self.database.read(_touch)
+        except TimeoutError:
+            return f"the database has not answered within {READY_SECONDS:g} s"
+        except DatabaseError as error:
+            return str(error)
+        return None
+
+    async def drain(self) -> None:
+        """Takes no new input, tells every client, and gives them a moment to go. Runs go on."""
+        self.draining = True
+        if not self._connections:
+            return
+        self._empty = anyio.Event()
+        for connection in self._connections:
+            connection.drain(self.drain_seconds)
+        with anyio.move_on_after(self.drain_seconds):
+            await self._empty.wait()
+
+    async def stop(self) -> None:
+        """Ends the worker that runs here. What it did not finish is gone on with by the next one."""
+        self.draining = True
+        if self.worker is not None:
+            await self.worker.stop(self.grace_seconds)
+
+
+def _touch(conn: Storage) -> None:
+    conn.script("SELECT 1")

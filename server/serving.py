@@ -1,0 +1,89 @@
+"""uvicorn around the application: how a socket is bound, and in which order everything ends.
+
+The order: clients are told, sockets are closed with 1012, the worker comes to a boundary; the database is closed last,
+by whoever opened it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+import uvicorn
+
+from .app import application
+from .auth import is_loopback
+from .errors import AddressError
+from .service import Service
+from .websocket import AbortableWebSocket
+
+BACKLOG: Final = 2_048
+
+
+class Server(uvicorn.Server):
+    """Serves one service. ``run`` returns after SIGINT or SIGTERM (unless ``embedded``), or after `stop`."""
+
+    def __init__(self, service: Service, *, embedded: bool = False) -> None:
+        self._service, self._embedded = service, embedded
+        limits = service.limits
+        super().__init__(
+            uvicorn.Config(
+                application(service),
+                ws=AbortableWebSocket,
+                ws_max_size=limits.message_bytes,
+                ws_ping_interval=limits.ping_seconds,
+                ws_ping_timeout=limits.ping_timeout,
+                ws_per_message_deflate=False,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=10,
+            )
+        )
+
+    def stop(self) -> None:
+        """Begins to end; may be called from any thread."""
+        self.should_exit = True
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override] # uvicorn's is a generator
+        return nullcontext() if self._embedded else super().capture_signals()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()  # nobody new; who is connected is told first
+        await self._service.drain()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
+    """A socket that listens; port 0 chooses a free one. Without a token (``guarded``) only on loopback. Raises AddressError."""
+    if not guarded and not is_loopback(host):
+        raise AddressError(
+            f"without a token this server listens on loopback only, not on {host}; set --token or FRONTDESK_TOKEN"
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise AddressError(f"the address {host}:{port} is not known here: {error}") from error
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} of {host} is in use, perhaps by another Frontdesk; choose another with --port"
+            raise AddressError(message) from error
+        raise AddressError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    listening.setblocking(False)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The HTTP address of a socket that listens."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,143 @@
+"""What one client may do, however it is connected: its messages become functions of the database. No socket is here.
+
+A session knows its tenant, the names that the desk answers to, and the chains (``store: false``) that only it may
+continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.told` words it for the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..broker import cancel, durable, inbox, rows, turns
+from ..broker.connection import Connection
+from ..broker.database import Database
+from ..broker.failpoints import operation
+from ..broker.inbox import Accepted, NewCreate, NewSteer, SteerAccepted
+from ..tasks.states import Status
+from . import records
+from .errors import InvalidRequest, ModelNotFound
+from .limits import Limits
+from .protocol import Answer, Cancel, Create, Steer, Subscribe
+
+
+class Served(Protocol):
+    """What the server asks of a desk."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def agents(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One client's dealings with one desk."""
+
+    database: Database
+    desk: Served
+    tenant: str = ""
+    limits: Limits = field(default_factory=Limits)
+    chains: set[str] = field(default_factory=set[str])  # conversations that are not stored, of this client
+
+    def agent_for(self, model: str | None) -> str:
+        """The agent that a request's ``model`` names; empty for the desk itself. Raises ModelNotFound."""
+        if model is None or model == self.desk.name:
+            return ""
+        if model in self.desk.agents:
+            return model
+        raise ModelNotFound(model, dict.fromkeys((self.desk.name, *self.desk.agents)))
+
+    async def create(self, message: Create) -> Accepted:
+        """Commits a create to its conversation's inbox."""
+        new = NewCreate(
+            tenant=self.tenant,
+            desk=self.desk.name,
+            agent=self.agent_for(message.model),
+            input=message.input,
+            request=message.request,
+            digest=message.digest,
+            conversation_id=message.conversation,
+            previous_response_id=message.previous_response_id,
+            input_id=message.input_id,
+            when_busy=message.when_busy,
+            stored=message.stored,
+            metadata=message.metadata,
+            limit=self.limits.inbox,
+        )
+        found = await self.database.write(accept_create, new, frozenset(self.chains))
+        if not message.stored:
+            self.chains.add(found.conversation_id)
+        return found
+
+    async def drop_chain(self, response_id: str) -> None:
+        """Forgets the conversation that is not stored and holds this response: it cannot be continued any more."""
+        if self.chains:
+            found = await self.database.read(turns.read, response_id)
+            self.chains.discard("" if found is None else found["conversation_id"])
+
+    async def steer(self, message: Steer) -> SteerAccepted:
+        """Commits input for a running response."""
+        new = NewSteer(
+            tenant=self.tenant,
+            response_id=message.previous_response_id,
+            input=message.input,
+            digest=message.digest,
+            input_id=message.input_id,
+            limit=self.limits.inbox,
+        )
+        return await self.database.write(accept_steer, new)
+
+    async def cancel(self, message: Cancel) -> None:
+        """Asks for a response, or for a task and its children, to be cancelled. What has ended stays as it is."""
+        if message.response_id is not None:
+            await self.database.write_first(cancel.cancel_response, message.response_id, self.tenant)
+        elif message.task_id is not None:
+            await self.database.write_first(cancel.cancel_task, message.task_id, self.tenant)
+
+    async def answer(self, message: Answer) -> dict[str, Any]:
+        """Answers the question that a task waits with; the task as it is then. Raises InvalidRequest."""
+        return await self.database.write(answer_task, message.task_id, self.tenant, message.answer)
+
+    async def last_cursor(self, message: Subscribe) -> int:
+        """Where the conversation's log ends. Raises ConversationNotFound, InvalidRequest (``after`` is beyond it)."""
+        last = await self.database.read(records.last_cursor, message.conversation, self.tenant, frozenset(self.chains))
+        if message.after is not None and message.after > last:
+            raise InvalidRequest(f"after: {message.after} is not a cursor of this conversation", "after")
+        return last
+
+
+@operation
+def accept_create(conn: Connection, new: NewCreate, chains: Collection[str]) -> Accepted:
+    """As `inbox.accept_create`, for a client that may continue these conversations though they are not stored."""
+    if new.previous_response_id is not None:
+        records.check_chain(conn, new.previous_response_id, new.tenant, chains)
+    elif new.conversation_id is not None:
+        records.last_cursor(conn, new.conversation_id, new.tenant, chains)
+    return inbox.accept_create(conn, new)
+
+
+@operation
+def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
+    """As `inbox.accept_steer`; a repeat has the cursor after which its successor's events come."""
+    found = inbox.accept_steer(conn, new)
+    if not found.repeated:
+        return found
+    successor = turns.read(conn, found.response_id)
+    cursor = 0 if successor is None else int(successor["first_cursor"])
+    return SteerAccepted(
+        found.steer_id, found.response_id, found.conversation_id, found.sequence_number, cursor, repeated=True
+    )
+
+
+@operation
+def answer_task(conn: Connection, task_id: str, tenant: str, given: Any) -> dict[str, Any]:
+    """As `durable.answer`, for a task that waits for an answer. Raises TaskNotFound, InvalidRequest."""
+    row = rows.lock_one(conn, task_id)
+    waits = row is not None and row["status"] == Status.WAITING and row["waiting_for"] == "answer"
+    answered = durable.answer(conn, task_id, tenant, given)
+    if not waits:
+        raise InvalidRequest(f"task {answered['label']} asks nothing: it is {answered['status']}", "task_id")
+    return records.shown(answered)

@@ -1,0 +1,48 @@
+"""Settings of the server, from the environment: the only place that reads it.
+
+An option of the command line goes before a variable.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+DEFAULT_MODEL = "gpt-5.5"
+
+
+class Settings(BaseSettings):
+    """What can be set with FRONTDESK_… variables, and the two of OpenAI's that everybody has."""
+
+    model_config = SettingsConfigDict(env_prefix="FRONTDESK_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = DEFAULT_HOST
+    port: int = Field(DEFAULT_PORT, ge=0, le=65_535)
+    database: str | None = None  # a URL; each command has its own default
+    server: str | None = None  # where `frontdesk tasks` and `chat --server` look
+    token: SecretStr = SecretStr("")
+    origins: str = ""  # separated by commas
+    log_level: str = "warning"
+    drain_seconds: float = Field(1.0, ge=0, le=3_600)  # between the notice and the closing of the sockets
+    grace_seconds: float = Field(10.0, ge=0, le=3_600)  # for what runs to come to a boundary
+    turns: int = Field(8, ge=1, le=10_000)  # slots of the embedded worker
+    tasks: int = Field(16, ge=1, le=10_000)
+    stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
+    model: str = DEFAULT_MODEL
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_API_KEY"))
+    openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL"))
+    xdg_state_home: Path | None = Field(None, validation_alias=AliasChoices("XDG_STATE_HOME"))
+
+    @property
+    def listed_origins(self) -> tuple[str, ...]:
+        return tuple(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
+
+    @property
+    def state_folder(self) -> Path:
+        """Where databases of `chat` and `demo` lie."""
+        home = self.xdg_state_home or Path.home() / ".local" / "state"
+        return home / "frontdesk"

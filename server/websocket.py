@@ -1,0 +1,77 @@
+"""uvicorn's WebSocket protocol, able to part from a client that does not read. The one place that knows its inside.
+
+With uvicorn 0.54 a close frame waits for the write buffer like any other message, and closing the transport waits until
+the buffer is empty: towards a client that never reads both wait for ever, also after a keepalive timeout and at
+shutdown. Here every close of ours is followed by an abort.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+EXTENSION: Final = "frontdesk.transport"
+GRACE_SECONDS: Final = 1.0  # between a close that is attempted and the abort
+REASON_BYTES: Final = 123  # of a close frame (RFC 6455, 5.5)
+
+
+class Transport(Protocol):
+    """What a connection asks of the socket under it."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a send would go on at once."""
+        ...
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the client."""
+        ...
+
+    async def wait_until_free(self) -> None: ...
+
+    def cut_off(self, code: int, reason: str) -> None:
+        """Attempts to say good-bye, and is rid of the client within a second whether it reads or not."""
+        ...
+
+
+class AbortableWebSocket(WebSocketsSansIOProtocol):
+    """Passes itself to the application as ``scope["extensions"]["frontdesk.transport"]``."""
+
+    async def run_asgi(self) -> None:
+        cast(dict[str, dict[str, object]], self.scope)["extensions"][EXTENSION] = self
+        await super().run_asgi()
+
+    @property
+    def is_free(self) -> bool:
+        return self.writable.is_set()
+
+    @property
+    def backlog(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    async def wait_until_free(self) -> None:
+        await self.writable.wait()
+
+    def cut_off(self, code: int, reason: str) -> None:
+        if not self.close_sent and not self.transport.is_closing():
+            try:
+                self.conn.send_close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+                self.transport.write(b"".join(self.conn.data_to_send()))
+            except InvalidState:  # the client has begun to close
+                pass
+            self.close_sent = True
+        self._abort_soon()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abort_soon()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        self.loop.call_later(GRACE_SECONDS, self.transport.abort)

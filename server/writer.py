@@ -1,0 +1,226 @@
+"""The sending half of a connection: it copies the log to the client at the client's speed.
+
+It holds cursors, not events; only control messages wait in a queue, and that is bounded. A client that does not read is
+cut off. Which event goes where is decided in ``follow``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from starlette.types import Send
+
+from ..broker.errors import DatabaseClosed, DatabaseError
+from ..broker.events import last_cursor, read_after, texts
+from ..broker.wakeups import Events, Listening
+from . import outgoing
+from .follow import Follower, Follows
+from .session import Session
+from .websocket import Transport
+
+log = logging.getLogger("frontdesk.writer")
+
+READ_ROWS: Final = 100
+BURST: Final = 64  # events of one conversation before another one's turn
+LOOK_SECONDS: Final = 1.0  # while a send is blocked
+RETRY_SECONDS: Final = 1.0  # when the log cannot be read
+
+
+class Gone(Exception):
+    """The client is not there any more, or has been cut off."""
+
+
+class Writer:
+    """Sends to one client. ``say`` and ``close`` never wait; `run` returns when nothing more can be sent."""
+
+    def __init__(self, session: Session, follows: Follows, send: Send, transport: Transport | None) -> None:
+        self._session, self._follows, self._raw_send, self._transport = session, follows, send, transport
+        self._database, self._limits = session.database, session.limits
+        self._listening: dict[str, Listening] = {}
+        self._control: deque[str] = deque()
+        self._closing: tuple[int, str] | None = None
+        self._wake = asyncio.Event()
+        self._sent = ""  # from where the client can resume
+
+    # --- for the reader
+
+    def say(self, text: str) -> None:
+        """Sends a control message before whatever else is to be sent; a client that lets too many wait is cut off."""
+        if len(self._control) >= self._limits.outbox:
+            self._cut_off("too many messages wait for you to read them")
+            return
+        self._control.append(text)
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes the connection after the control messages that wait."""
+        self._closing = (code, reason)
+        self._wake.set()
+
+    def listen(self, conversation: str) -> None:
+        """Wakes the writer when this conversation's log grows. Call it before reading a cursor to start from."""
+        if conversation not in self._listening:
+            self._listening[conversation] = self._database.hub.listen(
+                "events", conversation, lambda: self._grown(conversation)
+            )
+
+    def look(self) -> None:
+        """What is followed has changed."""
+        self._wake.set()
+
+    def forget(self, conversation: str) -> None:
+        """Stops listening to a conversation that is not followed any more."""
+        if not self._follows.follows(conversation) and conversation in self._listening:
+            self._listening.pop(conversation).stop()
+
+    def stop(self) -> None:
+        """Stops listening to everything."""
+        for listening in self._listening.values():
+            listening.stop()
+        self._listening.clear()
+
+    def _grown(self, conversation: str) -> None:
+        self._follows.wake(conversation)
+        self._wake.set()
+
+    # --- sending
+
+    async def run(self) -> None:
+        """Sends until the connection ends."""
+        try:
+            while True:
+                await self._send_control()
+                if self._closing is not None:
+                    await self._send_close(*self._closing)
+                    return
+                follower = self._follows.take()
+                if follower is None:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    continue
+                await self._send_events(follower)
+                await asyncio.sleep(0)  # a send to a client that reads never pauses by itself
+        except Gone:
+            return
+        except DatabaseClosed:
+            await self._send_close(1012, "the server is stopping")
+
+    async def _send_control(self) -> None:
+        while self._control:
+            await self._send(self._control.popleft())
+
+    async def _send_events(self, follower: Follower) -> None:
+        """Sends what the log holds after the follower's position, up to a burst of it."""
+        left = BURST
+        for row in await self._read(follower):
+            for cursor, text in texts(row, follower.position):
+                kind = outgoing.kind_of(text)
+                lanes = self._follows.show(follower, cursor, row.response_id, kind)
+                if lanes is None:
+                    return
+                if kind == "response.failed":
+                    self._session.chains.discard(follower.conversation_id)
+                for lane in lanes:
+                    await self._send(outgoing.prefix(lane) + text[1:], follower)
+                    left -= 1
+                await self._send_control()
+                if follower.position != cursor:  # the client has asked for older events meanwhile
+                    self._follows.again(follower)
+                    return
+            if left <= 0:
+                self._follows.again(follower)
+                return
+        self.forget(follower.conversation_id)
+
+    async def _read(self, follower: Follower) -> Sequence[Events]:
+        """Rows with events after the follower's position, from memory if they are there."""
+        asked = follower.position
+        rows = self._database.hub.recent(follower.conversation_id, asked)
+        if rows is not None:
+            return rows
+        try:
+            rows = await self._database.read(read_after, follower.conversation_id, asked, READ_ROWS)
+        except DatabaseClosed:
+            raise
+        except DatabaseError as error:
+            self._retry_later(follower, error)
+            return ()
+        if len(rows) == READ_ROWS or follower.position != asked:
+            self._follows.again(follower)
+        return rows if follower.position == asked else ()
+
+    def _retry_later(self, follower: Follower, error: DatabaseError) -> None:
+        log.warning("the log of %s cannot be read, trying again: %s", follower.conversation_id, error)
+
+        def retry() -> None:
+            self._follows.again(follower)
+            self._wake.set()
+
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, retry)
+
+    async def _send(self, text: str, follower: Follower | None = None) -> None:
+        """Sends one message, or raises Gone. The socket's own buffer is the only one."""
+        message = {"type": "websocket.send", "text": text}
+        try:
+            if self._transport is None:
+                with anyio.fail_after(self._limits.stall_seconds):
+                    await self._raw_send(message)
+            else:
+                if not self._transport.is_free:
+                    await self._wait_for_client(self._transport, follower)
+                await self._raw_send(message)
+        except (OSError, RuntimeError) as error:  # what ASGI servers raise after a disconnect, and a timeout
+            raise Gone from error
+        if follower is not None:
+            self._sent = f"; resume {follower.conversation_id} after {follower.position}"
+
+    async def _wait_for_client(self, transport: Transport, follower: Follower | None) -> None:
+        """Waits until the client reads. Raises Gone when it makes no progress, or falls too far behind."""
+        clock = asyncio.get_running_loop().time
+        look = min(LOOK_SECONDS, self._limits.stall_seconds / 4)
+        backlog, since = transport.backlog, clock()
+        while not transport.is_free:
+            with anyio.move_on_after(look):
+                await transport.wait_until_free()
+            if transport.backlog < backlog:
+                backlog, since = transport.backlog, clock()
+            elif clock() - since >= self._limits.stall_seconds:
+                self._cut_off("you do not read")
+                raise Gone
+            if follower is not None and not transport.is_free and await self._lag(follower) > self._limits.lag_events:
+                self._cut_off("you read too slowly")
+                raise Gone
+
+    async def _lag(self, follower: Follower) -> int:
+        """How many events that were not there when following began wait for the client."""
+        try:
+            last = await self._database.read(last_cursor, follower.conversation_id)
+        except DatabaseError:
+            return 0
+        if last is None:
+            return 0
+        if follower.head is None:
+            follower.head = last
+        return last - max(follower.position, follower.head)
+
+    def _cut_off(self, why: str) -> None:
+        log.info("a client is cut off: %s%s", why, self._sent)
+        if self._transport is not None:
+            self._transport.cut_off(1013, why + self._sent)
+        self._closing = (1013, why + self._sent)
+        self._wake.set()
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        if self._transport is not None:
+            self._transport.cut_off(code, reason)
+            return
+        try:
+            with anyio.move_on_after(LOOK_SECONDS):
+                await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
+        except (OSError, RuntimeError):
+            return
