@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from frontdesk.agents.history import INTERRUPTED, StoredItem, model_items, said, validate_items
 from frontdesk.agents.model import JSON
+from frontdesk.agents.models.chat_messages import chat_messages
+from frontdesk.tests.fakes.openai_rules import validate_messages
 
 Status = Literal["completed", "in_progress", "incomplete"]
 ids = count()
@@ -310,6 +312,7 @@ def test_any_history_is_mended_without_touching_what_is_pending(
 ) -> None:
     result = model_items(items, model="m", pending=pending)
     assert validate_items(result) == []
+    assert validate_messages(chat_messages("Be brief.", result)) == []
     assert pending.isdisjoint(str(item.get("call_id")) for item in result)
 
 

@@ -111,9 +111,9 @@ class Connection:
         ``taken``: some servers count from zero in each reply.
         """
         content, used = to_json(body), set(taken)
-        started = anyio.current_time()
-        for attempt in range(1, self._patience.retries.max_attempts + 1):
-            emitted = False
+        started, attempt = anyio.current_time(), 0
+        while True:
+            attempt, emitted = attempt + 1, False
             try:
                 async with aclosing(self._attempt(path, content, reader(), EventDecoder(ignored))) as events:
                     async for event in events:
@@ -149,8 +149,7 @@ class Connection:
                         for event in self._read(reader, data):
                             yield event
                 with anyio.move_on_after(_DRAIN_SECONDS), suppress(Exception):
-                    while await anext(chunks, None) is not None:
-                        pass
+                    _ = [None async for _ in chunks]
         finally:
             with anyio.move_on_after(1, shield=True), suppress(Exception):
                 await response.aclose()
@@ -173,11 +172,11 @@ class Connection:
             )
         except openai.APIStatusError as error:
             raise of_status(self._model, error.status_code, error.body, error.response.headers) from error
-        except openai.APITimeoutError as error:
-            raise Unanswered(self._model, f"no answer from {client.base_url.host}") from error
         except openai.APIConnectionError as error:
-            words = f"no connection to {client.base_url.host}; check OPENAI_BASE_URL and the network"
-            raise Unanswered(self._model, words) from error
+            late = type(error.__cause__).__name__ == "ReadTimeout"
+            words = "no answer from" if late else "no connection to"
+            advice = "" if late else "; check OPENAI_BASE_URL and the network"
+            raise Unanswered(self._model, f"{words} {client.base_url.host}{advice}") from error
         return cast("httpx2.Response", stream)
 
     async def _next(self, chunks: AsyncGenerator[bytes, None], *, whole: bool) -> bytes | None:

@@ -16,7 +16,7 @@ from ..errors import ModelError, ModelRefused, ModelUnavailable
 
 MESSAGE_LIMIT: Final = 300  # characters of a provider's own words
 
-_KEY: Final = re.compile(r"\b(?:sk|pk|key|bearer|token)[-_ ][\w.*-]{6,}", re.IGNORECASE)
+_KEY: Final = re.compile(r"\b(?:[sp]k[-_]|(?:bearer|key|token)[ :=]+(?=\S*[\d*]))[\w.*-]{6,}", re.IGNORECASE)
 _FINAL_CODES: Final = re.compile(
     r"(invalid|image|context_length|content|insufficient_quota|model_not_found|unsupported|empty_image|bio_policy"
     r"|misalignment|data_residency)"

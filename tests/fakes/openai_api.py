@@ -6,11 +6,11 @@ misbehaves on demand: errors, pauses, broken streams, and raw bytes for the serv
 
 from __future__ import annotations
 
-import socket
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import uvicorn
@@ -20,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from frontdesk.agents.models.scripted import Gate, Signal
 
@@ -42,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """``answer``, with a ``gate`` to wait at or a broken connection after so many ``events``."""
+    """``answer``, with a ``gate`` to wait at (0: before the status) or a broken connection after ``events``."""
 
     answer: Answer
     events: int
@@ -69,6 +71,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: JSON
+    port: int  # the client's: one for each connection
 
 
 class FakeOpenAI:
@@ -105,7 +108,8 @@ class FakeOpenAI:
         end: bytes,
     ) -> Response:
         body: JSON = from_json(await request.body())
-        self.asked.append(Asked(request.url.path, dict(request.headers), body))
+        port = request.client.port if request.client else 0
+        self.asked.append(Asked(request.url.path, dict(request.headers), body, port))
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if given != self._key:
             return _error(Failure(401, f"Incorrect API key provided: {given[:8]}***{given[-4:]}.", "invalid_api_key"))
@@ -155,11 +159,13 @@ class Chunked(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, receive, group.cancel_scope)
+            if self._gate is not None and not self._gate_after:
+                await self._gate.wait()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for number, chunk in enumerate(self._chunks):
                 if number == self._broken_after:
                     break
-                if self._gate is not None and number == self._gate_after:
+                if self._gate is not None and number == self._gate_after > 0:
                     await self._gate.wait()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             if self._broken_after is None:
@@ -186,35 +192,28 @@ def _error(failure: Failure) -> Response:
     return JSONResponse({"error": error}, failure.status, failure.headers)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn inside a test: leaves signals to pytest, and says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = anyio.Event()
-
-    def capture_signals(self) -> Any:
-        return nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 @asynccontextmanager
 async def fake_openai(
     *replies: FakeReply | ReplyFunction, every: ReplyFunction | None = None, key: str = "sk-test"
 ) -> AsyncGenerator[FakeOpenAI, None]:
-    """Serves ``replies`` in their order, or what ``every`` answers, at ``fake.url`` until the block ends."""
+    """Serves ``replies`` in their order, or what ``every`` answers, at ``fake.url`` until the block ends.
+
+    uvicorn's protocol on asyncio's server: uvicorn's own server takes over signals, and 0.2 s to stop.
+    """
     fake = FakeOpenAI(every or replies, key=key)
-    config = uvicorn.Config(fake.app(), log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server = _Server(config)
-        async with anyio.create_task_group() as group:
-            group.start_soon(server.serve, [listener])
-            await server.listening.wait()
-            try:
-                yield fake
-            finally:
-                server.should_exit = True
+    config = uvicorn.Config(fake.app(), log_config=None, lifespan="off", ws="none")
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: H11Protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield fake
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
