@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from frontdesk.examples.front_desk.folder import HAS_DESCRIPTORS, Folder, Place, shown
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 BOTH_WAYS = pytest.mark.parametrize(
     "descriptors",

@@ -21,7 +21,7 @@ from frontdesk.examples.front_desk.market import (
     oil_price,
     usd_krw,
 )
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 OIL = "date,benchmark,usd_per_barrel\n2030-01-02,WTI,70.10\n2030-01-03, wti ,71.25\n2029-12-31,WTI,99\n"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,7 +18,7 @@ from frontdesk.examples.front_desk.folder import Folder
 from frontdesk.examples.front_desk.profile import PERCENTS, ColumnProfile, CsvProfile, Sizes, profile_csv
 from frontdesk.examples.front_desk.steps import Pace, run_now
 from frontdesk.examples.front_desk.values import MISSING, Kind, kind_of
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 
 def profiled(path: Path, **options: Any) -> CsvProfile:

@@ -8,7 +8,7 @@ import pytest
 
 from frontdesk.examples.front_desk.folder import Folder, Place
 from frontdesk.examples.front_desk.search import find_files, list_files, name_filter, read_head, search_files
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 TOP = Place(".")
 

@@ -19,7 +19,7 @@ from frontdesk.examples.front_desk.shop import (
     Size,
     Topping,
 )
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 MINE = CartKey("tenant", "conv_1")
 YOURS = CartKey("tenant", "conv_2")

@@ -18,7 +18,7 @@ from frontdesk.examples.front_desk.folder import Folder, Place
 from frontdesk.examples.front_desk.index import TreeIndex, extension_of, index_tree
 from frontdesk.examples.front_desk.steps import Pace, Progress, Steps, run_now
 from frontdesk.examples.front_desk.tree import scan
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 TOP = Place(".")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Final
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 from .values import number_of
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 from .folder import Entry, Folder, Place, shown
 from .steps import Pace, Progress, Steps

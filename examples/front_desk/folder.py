@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, NewType
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 Place = NewType("Place", str)
 """A path below the folder, with ``/``, without links or ``..``: only ``Folder`` makes one. ``.`` is the folder itself.

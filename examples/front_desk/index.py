@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 from .folder import Entry, Folder, Place, shown
 from .sketches import Distinct, MostCommon

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 OIL_SAMPLE: Final = "oil_prices_sample.csv"
 RATE_SAMPLE: Final = "usd_krw_sample.csv"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice, pairwise
 from typing import Final
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 from .folder import Entry, Folder, Place, shown
 from .textfile import open_text

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 R = TypeVar("R")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import BinaryIO, Final
 
-from frontdesk.tasks.errors import ToolError
+from frontdesk.tasks import ToolError
 
 from .folder import Folder, Place, shown
 
