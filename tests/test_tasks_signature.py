@@ -73,6 +73,16 @@ class Dog(BaseModel):
     name: str
 
 
+class Letter(BaseModel):
+    kind: Literal["letter"]
+    note: str = "none"
+
+
+class Parcel(BaseModel):
+    kind: Literal["parcel"]
+    note: str | None = "none"
+
+
 class Node(BaseModel):
     value: int
     children: list[Node] = []
@@ -365,6 +375,10 @@ NESTED: list[tuple[Any, Any, Any]] = [
     (Cat | Dog, {"kind": "cat", "lives": None}, Cat(kind="cat")),
     (list[Annotated[Cat | Dog, Field(discriminator="kind")]], [{"kind": "cat", "lives": None}], [Cat(kind="cat")]),
     (Node, {"value": 1, "children": [{"value": 2, "children": None}]}, Node(value=1, children=[Node(value=2)])),
+    (Letter | Parcel, {"kind": "letter", "note": None}, Letter(kind="letter")),
+    (Letter | Parcel, {"kind": "parcel", "note": None}, Parcel(kind="parcel", note=None)),
+    (Parcel | Letter, {"kind": "letter", "note": None}, Letter(kind="letter")),
+    (Parcel | Letter, {"kind": "parcel", "note": None}, Parcel(kind="parcel", note=None)),
     (Any, {"x": None}, {"x": None}),
     (dict[str, int | None], {"x": None}, {"x": None}),
     (Open, {"known": 1, "new": None}, Open.model_validate({"known": 1, "new": None})),
