@@ -151,6 +151,11 @@ def test_bytes_that_are_not_utf8_far_down_are_read_as_latin_1(tmp_path: Path) ->
     assert column(profile, "name").minimum == "Köln"
 
 
+def test_half_a_character_of_utf16_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="is damaged"):
+        profiled_text(tmp_path, "a,b\n1,2\n".encode("utf-16") + b"x")
+
+
 def test_rows_of_another_width_are_counted_and_kept(tmp_path: Path) -> None:
     profile = profiled_text(tmp_path, "a,b,c\n1,2,3\n4\n\n5,6,7,8\n")
     assert (profile.rows, profile.ragged_rows) == (3, 2)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,9 @@ def test_a_repeated_call_changes_nothing_and_gets_the_same_answer(shop: Shop) ->
 
 
 def test_the_same_key_at_the_same_time_is_one_change(shop: Shop) -> None:
+    keys = [f"k{number % 4}" for number in range(32)]
     with ThreadPoolExecutor(8) as threads:
-        changes = list(threads.map(lambda number: add(shop, f"k{number % 4}"), range(32)))
+        changes = list(threads.map(partial(add, shop), keys))
     assert len({change.pizza.pizza_id for change in changes}) == 4
     assert len(shop.cart(MINE).pizzas) == 4
 

@@ -17,6 +17,7 @@ from frontdesk.examples.front_desk.duplicates import DuplicateReport, find_dupli
 from frontdesk.examples.front_desk.folder import Folder, Place
 from frontdesk.examples.front_desk.index import TreeIndex, extension_of, index_tree
 from frontdesk.examples.front_desk.steps import Pace, Progress, Steps, run_now
+from frontdesk.examples.front_desk.textfile import open_text
 from frontdesk.examples.front_desk.tree import scan
 from frontdesk.tasks import ToolError
 
@@ -122,6 +123,33 @@ def test_a_file_that_vanishes_or_changes_meanwhile_is_skipped_and_that_is_said(t
     assert report.skipped.unreadable == 3
     assert "There is no 'gone'" in report.skipped.examples[0]
     assert "'grown' changed while it was read" in report.skipped.examples[1]
+
+
+def test_a_file_that_vanishes_is_in_neither_index_nor_checksum(tmp_path: Path) -> None:
+    write(tmp_path, {"a": b"stays", "gone": b"goes"})
+    indexing = index_tree(Folder(tmp_path), TOP, pace=Pace(0))
+    summing = checksum_tree(Folder(tmp_path), TOP, pace=Pace(0))
+    next(indexing)
+    next(summing)
+    (tmp_path / "gone").unlink()
+    for skipped in (run_now(indexing).skipped, run_now(summing).skipped):
+        assert (skipped.unreadable, "There is no 'gone'" in skipped.examples[0]) == (1, True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read, from Linux")
+def test_a_file_that_the_system_cannot_read_is_skipped() -> None:
+    process = Folder(Path(f"/proc/{os.getpid()}"))
+    with pytest.raises(ToolError, match="cannot be read"):
+        open_text(process, process.locate("mem"))
+    with pytest.raises(ToolError, match="cannot be read"):
+        list(process.chunks(process.locate("mem")))
+
+
+def test_a_checksum_that_is_not_listed_is_still_in_that_of_the_tree(tmp_path: Path) -> None:
+    write(tmp_path, {f"{number}": b"" for number in range(10)})
+    short = run_now(checksum_tree(Folder(tmp_path), TOP, listed=500))
+    assert (short.files, short.not_listed, len(short.checksums)) == (10, 6, 4)
+    assert short.sha256 == checksum(tmp_path).sha256
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

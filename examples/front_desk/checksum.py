@@ -38,8 +38,13 @@ class TreeChecksum:
     skipped: Skipped
 
 
-def checksum_tree(folder: Folder, top: Place, *, pace: Pace | None = None) -> Steps[TreeChecksum]:
-    """Reads every file below ``top``. Raises ToolError when ``top`` is not a directory."""
+def checksum_tree(
+    folder: Folder, top: Place, *, pace: Pace | None = None, listed: int = LISTED_CHARACTERS
+) -> Steps[TreeChecksum]:
+    """Reads every file below ``top``; lists as many as fit into about ``listed`` characters of the result.
+
+    Raises ToolError when ``top`` is not a directory.
+    """
     pace = pace or Pace()
     tree = yield from scan(folder, top, pace)
     expected = tree.bytes or 1
@@ -57,10 +62,17 @@ def checksum_tree(folder: Folder, top: Place, *, pace: Pace | None = None) -> St
         below = entry.place if top == "." else entry.place[len(top) + 1 :]
         whole.update(f"{digest}  ".encode() + os.fsencode(below) + b"\n")
         room += len(shown(below)) + len(digest) + 40
-        if room <= LISTED_CHARACTERS:
+        if room <= listed:
             checksums.append(FileChecksum(shown(below), size, digest))
-    listed = tuple(checksums)
-    return TreeChecksum(shown(top), whole.hexdigest(), files, read, listed, files - len(listed), tree.skips.result())
+    return TreeChecksum(
+        path=shown(top),
+        sha256=whole.hexdigest(),
+        files=files,
+        bytes=read,
+        checksums=tuple(checksums),
+        not_listed=files - len(checksums),
+        skipped=tree.skips.result(),
+    )
 
 
 def _checksum(folder: Folder, entry: Entry, pace: Pace, before: int, expected: int) -> Steps[tuple[str, int]]:

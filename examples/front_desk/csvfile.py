@@ -51,12 +51,8 @@ def layout_of(sample: str) -> Layout:
 
 
 def _evenness(lines: list[str], layout: Layout) -> tuple[float, int]:
-    try:
-        widths = [
-            len(row) for row in csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=layout.spaced) if row
-        ]
-    except csv.Error:
-        return (0.0, 0)
+    reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=layout.spaced)
+    widths = [len(row) for row in reader if row]
     usual = max(widths, key=widths.count, default=0)
     if usual < 2:
         return (0.0, 0)

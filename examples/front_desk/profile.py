@@ -87,20 +87,15 @@ def profile_csv(
     Raises ToolError when the file is missing, empty, not text, or not a table.
     """
     pace = pace or Pace()
-    _, encoding = _opened(folder, place)
+    file, encoding = open_text(folder, place)
+    file.close()
     try:
         return (yield from _profile(folder, place, encoding, header, sizes, pace))
-    except UnicodeDecodeError:  # not UTF-8 after all, further down: once more, in the encoding that fits every byte
-        return (yield from _profile(folder, place, "latin-1", header, sizes, pace))
-    except OSError as error:
-        raise ToolError(f"{shown(place)!r} cannot be read: {error.strerror or 'unknown error'}.") from None
-
-
-def _opened(folder: Folder, place: Place) -> tuple[int, str]:
-    file, encoding = open_text(folder, place)
-    with file:
-        size = file.seek(0, 2)
-    return size, encoding
+    except UnicodeDecodeError:
+        if encoding == "utf-16":
+            raise ToolError(f"{shown(place)!r} is damaged: not all of it is UTF-16.") from None
+    # Not UTF-8 after all, further down: once more, in the encoding that fits every byte.
+    return (yield from _profile(folder, place, "latin-1", header, sizes, pace))
 
 
 def _profile(
