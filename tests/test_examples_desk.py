@@ -203,6 +203,7 @@ async def test_the_desk_keeps_its_own_state_out_of_sight(folder: Path) -> None:
     state = folder / ".frontdesk"
     state.mkdir()
     (state / "shop.db").touch()
+    (folder / "frontdesk.db-wal").touch()
     model = ScriptedModel(
         [
             call("transfer_to_files"),
@@ -211,7 +212,7 @@ async def test_the_desk_keeps_its_own_state_out_of_sight(folder: Path) -> None:
         ]
     )
     answer = await build(folder, state=state, model=model).run("Look", timeout=60)
-    assert ".frontdesk" not in outputs(answer, "list_files")[0]
+    assert "frontdesk" not in outputs(answer, "list_files")[0]
     assert "belongs to the desk" in str(outputs(answer, "read_head")[0])
 
 

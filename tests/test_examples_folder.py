@@ -235,6 +235,12 @@ def test_what_belongs_to_the_desk_is_neither_listed_nor_opened(root: Path) -> No
             folder.locate(name)
 
 
+def test_hiding_what_is_elsewhere_or_everything_hides_nothing(root: Path, tmp_path: Path) -> None:
+    folder = Folder(root, hidden=(tmp_path, root, tmp_path / "outside"))
+    assert [entry.name for entry in folder.entries(folder.locate("."))] == ["a.txt", "sub"]
+    assert read(folder, "sub/b.txt") == b"b"
+
+
 def test_a_name_that_is_not_utf8_can_be_shown_and_given_back(root: Path) -> None:
     odd = os.fsdecode(b"caf\xe9 \xff.txt")
     try:

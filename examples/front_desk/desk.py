@@ -19,6 +19,9 @@ from .shop import Shop
 STATE = ".frontdesk"
 """Where, in the folder, the desk keeps its own files unless it is told otherwise."""
 
+DATABASE = ("frontdesk.db", "frontdesk.db-wal", "frontdesk.db-shm", "frontdesk.db-lock")
+"""Where ``frontdesk serve`` keeps all conversations when it runs in the folder: nothing for a tool to read."""
+
 
 @tool(idempotent=True, keywords=("help", "which folder", "도움말"))
 def about_this_desk(context: Context[Services]) -> dict[str, str]:
@@ -89,11 +92,12 @@ is announced. Never invent a file, a price or a result.""",
 def build(
     folder: Path, *, state: Path, market: MarketSettings | None = None, model: Model | None = None
 ) -> Desk[Services]:
-    """The demo desk for the files below ``folder``; it reads them and writes nothing there.
+    """The demo desk for the files below ``folder``.
 
-    ``state`` is the directory for the desk's own files (carts and orders), made when it is first needed; it may lie
-    inside ``folder`` and is then hidden from the tools. Without ``market``, prices are sample data; without ``model``,
-    the desk's default.
+    ``state`` is the directory for the desk's own files (carts and orders), made when it is first needed. It may lie
+    inside ``folder``; it is hidden from the tools then, as is the server's database. Nothing else is ever written.
+    Without ``market``, prices are sample data; without ``model``, the desk's default answers.
     """
-    services = Services(Folder(folder, hidden=(state,)), Shop(state / "shop.db"), market or MarketSettings())
+    hidden = (state, *(folder / name for name in DATABASE))
+    services = Services(Folder(folder, hidden=hidden), Shop(state / "shop.db"), market or MarketSettings())
     return Desk(triage, name="front_desk", dependencies=services, model=model)

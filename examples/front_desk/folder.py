@@ -74,7 +74,9 @@ class Folder:
 
     def __init__(self, root: Path, *, hidden: tuple[Path, ...] = (), descriptors: bool = HAS_DESCRIPTORS) -> None:
         self.root: Final = Path(os.path.realpath(root))
-        self._hidden: Final = tuple(Path(os.path.realpath(path)) for path in hidden)
+        real = [Path(os.path.realpath(path)) for path in hidden]
+        inside = {path.relative_to(self.root).as_posix() for path in real if path.is_relative_to(self.root)}
+        self._hidden: Final = frozenset(inside - {"."})
         self._descriptors: Final = descriptors
 
     def locate(self, name: str) -> Place:
@@ -92,9 +94,10 @@ class Folder:
             raise ToolError(
                 f"{name!r} is outside the folder that this desk may read. Name a path inside it, such as sales/may.csv."
             )
-        if self._is_hidden(real):
+        place = real.relative_to(self.root)
+        if any(above.as_posix() in self._hidden for above in (place, *place.parents)):
             raise ToolError(f"{name!r} belongs to the desk itself and is not readable.")
-        return Place(real.relative_to(self.root).as_posix())
+        return Place(place.as_posix())
 
     def open(self, place: Place) -> BinaryIO:
         """Opens a regular file. Raises ToolError that says why it cannot be read. Never waits for a pipe."""
@@ -138,7 +141,7 @@ class Folder:
 
     def _entry(self, item: os.DirEntry[str], place: Place) -> Entry | None:
         inside = Place(item.name if place == "." else f"{place}/{item.name}")
-        if self._hidden and self._is_hidden(self.root / inside):
+        if inside in self._hidden:
             return None
         try:
             status = item.stat(follow_symlinks=False)
@@ -146,9 +149,6 @@ class Folder:
             return None
         identity = (status.st_dev, status.st_ino)
         return Entry(inside, _kind(status.st_mode), status.st_size, status.st_mtime, identity, status.st_nlink)
-
-    def _is_hidden(self, real: Path) -> bool:
-        return any(real.is_relative_to(hidden) for hidden in self._hidden)
 
     def _descend(self, place: Place, flags: int) -> int:
         """Opens ``place`` without following any link below the root. The caller closes the descriptor."""
