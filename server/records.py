@@ -46,6 +46,11 @@ def last_cursor(conn: Connection, conversation_id: str, tenant: str, chains: Col
     return int(row[2])
 
 
+def is_stored(conn: Connection, conversation_id: str) -> bool:
+    row = conn.one(CONVERSATION, {"id": conversation_id})
+    return row is not None and bool(row[1])
+
+
 def check_chain(conn: Connection, previous_id: str, tenant: str, chains: Collection[str]) -> None:
     """A response that is not stored is continued on its own connection only. Raises PreviousResponseNotFound."""
     previous = turns.read(conn, previous_id)

@@ -7,11 +7,16 @@ by whoever opened it.
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from .app import application
 from .auth import is_loopback
@@ -48,8 +53,24 @@ class Server(uvicorn.Server):
         """Begins to end; may be called from any thread."""
         self.should_exit = True
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override] # uvicorn's is a generator
-        return nullcontext() if self._embedded else super().capture_signals()
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """As uvicorn's, but the signal is not raised again at the end: the database is still to be closed then."""
+        if self._embedded:
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains; the second ends the process at once, which loses nothing that was accepted."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -59,7 +80,8 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
-    """A socket that listens; port 0 chooses a free one. Without a token (``guarded``) only on loopback. Raises AddressError."""
+    """A socket that listens; port 0 chooses a free one. Raises AddressError, also for more than loopback when no token
+    is asked for (``guarded``)."""
     if not guarded and not is_loopback(host):
         raise AddressError(
             f"without a token this server listens on loopback only, not on {host}; set --token or FRONTDESK_TOKEN"

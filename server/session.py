@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..agents import conversation
 from ..broker import cancel, durable, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -30,6 +31,9 @@ class Served(Protocol):
 
     @property
     def agents(self) -> Mapping[str, Any]: ...
+
+    @property
+    def max_unattended_turns(self) -> int: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,10 +69,11 @@ class Session:
             when_busy=message.when_busy,
             stored=message.stored,
             metadata=message.metadata,
+            unattended_limit=self.desk.max_unattended_turns,
             limit=self.limits.inbox,
         )
-        found = await self.database.write(accept_create, new, frozenset(self.chains))
-        if not message.stored:
+        found, kept = await self.database.write(accept_create, new, frozenset(self.chains))
+        if not kept:
             self.chains.add(found.conversation_id)
         return found
 
@@ -110,13 +115,17 @@ class Session:
 
 
 @operation
-def accept_create(conn: Connection, new: NewCreate, chains: Collection[str]) -> Accepted:
-    """As `inbox.accept_create`, for a client that may continue these conversations though they are not stored."""
+def accept_create(conn: Connection, new: NewCreate, chains: Collection[str]) -> tuple[Accepted, bool]:
+    """As `conversation.accept_create`, for a client that may continue these conversations though they are not stored.
+
+    Also says whether the conversation is stored.
+    """
     if new.previous_response_id is not None:
         records.check_chain(conn, new.previous_response_id, new.tenant, chains)
     elif new.conversation_id is not None:
         records.last_cursor(conn, new.conversation_id, new.tenant, chains)
-    return inbox.accept_create(conn, new)
+    found = conversation.accept_create(conn, new)
+    return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
 
 
 @operation

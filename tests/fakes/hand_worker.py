@@ -1,4 +1,7 @@
-"""A worker moved by hand: it claims turns and writes to the event log what a test says, when it says so. The database is a real one."""
+"""A worker moved by hand: it claims turns and writes to the event log what a test says, when it says so.
+
+The database is a real one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,12 @@ from frontdesk.broker.database import Database
 from frontdesk.broker.events import Event, append
 from frontdesk.tasks.table import TaskRequest
 
-KINDS: dict[Ended, str] = {"completed": "completed", "failed": "failed", "incomplete": "incomplete", "cancelled": "incomplete"}
+KINDS: dict[Ended, str] = {
+    "completed": "completed",
+    "failed": "failed",
+    "incomplete": "incomplete",
+    "cancelled": "incomplete",
+}
 
 
 @dataclass
@@ -25,6 +33,7 @@ class HandDesk:
 
     name: str = "front"
     agents: dict[str, Any] = field(default_factory=lambda: {"triage": None, "files": None})
+    max_unattended_turns: int = 8
 
 
 @dataclass
@@ -48,13 +57,13 @@ class HandTurn:
         """Deltas, all in one commit."""
         for word in words:
             self.stream.text_delta("msg_1", 0, word)
-        await self.database.write(save_events, self.ref, self._batch())
+        await self.database.write(save_events, self.ref, self.batch())
 
     async def end(self, status: Ended = "completed", *, reason: str = "") -> None:
         self.stream.lifecycle(KINDS[status], body(self.ref, status, reason))
-        await self.database.write(finish_turn, self.ref, self._batch(), status, ended=reason)
+        await self.database.write(finish_turn, self.ref, self.batch(), status, ended=reason)
 
-    def _batch(self) -> Batch:
+    def batch(self) -> Batch:
         return Batch(events=self.stream.take(), next_sequence=self.stream.sequence)
 
 
@@ -73,7 +82,7 @@ class HandWorker:
         ref = Ref(claims[0], begun.turn["id"], begun.turn["conversation_id"])
         turn = HandTurn(self.database, ref, ResponseStream(ref.response_id, ref.conversation_id))
         turn.stream.lifecycle("created", body(ref, "in_progress"))
-        await self.database.write(save_events, ref, turn._batch())
+        await self.database.write(save_events, ref, turn.batch())
         return turn
 
     async def answer(self, *words: str) -> HandTurn:

@@ -1,0 +1,121 @@
+"""From settings to a service: which desk, which model, which worker. What can go wrong here has a message."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..agents.desk import Desk
+from ..agents.errors import DeskError
+from ..broker.database import Database
+from .auth import Door
+from .limits import Limits
+from .service import Service
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..agents.model import Model
+
+
+def find_desk(where: str) -> Desk[Any]:
+    """The desk named ``module:attribute``, looked for in the working directory first. Raises DeskError."""
+    module_name, _, attribute = where.partition(":")
+    if not module_name:
+        raise DeskError(f"{where!r} does not name a desk; write MODULE:NAME, for example shop:desk")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise DeskError(f"there is no module {module_name!r} here; run this in the folder that holds it") from error
+    found = getattr(module, attribute or "desk", None)
+    if not isinstance(found, Desk):
+        raise DeskError(f"{module_name} has no desk named {attribute or 'desk'!r}; make one with `desk = Desk(…)`")
+    return cast("Desk[Any]", found)  # type: ignore[redundant-cast] # basedpyright does not know its dependencies
+
+
+def choose_desk(where: str | None, folder: Path, settings: Settings) -> Desk[Any]:
+    """The desk that was named, else the demo desk on the folder. Raises DeskError."""
+    return find_desk(where) if where else demo_desk(folder, state_of(settings, folder))
+
+
+def state_of(settings: Settings, folder: Path) -> Path:
+    """Where `chat`, `demo` and the demo desk keep what belongs to this folder; it is made."""
+    whole = folder.resolve()
+    name = hashlib.sha256(str(whole).encode()).hexdigest()[:8]
+    state = settings.state_folder / f"{whole.name or 'root'}-{name}"
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DeskError(
+            f"{state} cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder of yours"
+        ) from error
+    return state
+
+
+def demo_desk(folder: Path, state: Path) -> Desk[Any]:
+    """The demo desk on a folder; ``state`` is where it keeps its own files. Raises DeskError."""
+    if not folder.is_dir():
+        raise DeskError(f"there is no folder {folder}; choose another with --folder")
+    from ..examples.front_desk.desk import build
+
+    return cast("Desk[Any]", build(folder, state=state))  # the checkers know the examples under another name
+
+
+@contextmanager
+def open_database(settings: Settings, default: str = "sqlite:///frontdesk.db") -> Generator[Database]:
+    """The database, closed at the end. Raises a DatabaseError that says what to do."""
+    database = Database.open(settings.database or default)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def default_model(settings: Settings) -> Model:
+    """OpenAI's model when a key is set, else the rule-based stand-in that needs none."""
+    key = settings.openai_api_key.get_secret_value()
+    if not key:
+        from ..agents.models.offline import OfflineModel
+
+        return OfflineModel()
+    from ..agents.models.responses import ResponsesModel
+
+    return ResponsesModel(settings.model, api_key=key, base_url=settings.openai_base_url)
+
+
+def service_of(desk: Desk[Any], database: Database, settings: Settings) -> Service:
+    """The desk with its embedded worker, as it is served. Close the database after the server has ended."""
+    desk = desk.using(default_model(settings))
+    return Service(
+        desk,
+        database,
+        worker=desk.worker(database, turns=settings.turns, tasks=settings.tasks, grace=settings.grace_seconds),
+        door=Door(token=settings.token.get_secret_value(), origins=settings.listed_origins),
+        limits=Limits(stall_seconds=settings.stall_seconds),
+        drain_seconds=settings.drain_seconds,
+        grace_seconds=settings.grace_seconds,
+    )
+
+
+def run_worker(desk: Desk[Any], database: Database, settings: Settings, *, ready: Callable[[], None]) -> None:
+    """Runs the desk's turns and tasks until SIGINT or SIGTERM."""
+    stopped = threading.Event()
+    worker = desk.using(default_model(settings)).worker(
+        database, turns=settings.turns, tasks=settings.tasks, grace=settings.grace_seconds
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    worker.start()
+    ready()
+    stopped.wait()
+    worker.stop_blocking()

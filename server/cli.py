@@ -1,0 +1,73 @@
+"""The command line: what each command takes, shows and exits with. What it does is imported when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import task_commands
+from .commands import Database, DeskName, Folder, Token, epilog, explain, log_to_stderr, settings
+
+app = typer.Typer(
+    name="frontdesk",
+    help="A desk of agents that answers at once, works in the background, and forgets nothing that it has accepted.",
+    epilog="Start with: frontdesk demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(task_commands.app, name="tasks")
+
+
+def main() -> None:
+    """The program ``frontdesk``."""
+    try:
+        app()
+    except Exception as error:
+        explain(error)
+
+
+@app.command(epilog=epilog("frontdesk serve shop:desk --port 8765 --database sqlite:///shop.db"))
+def serve(
+    desk: DeskName = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8765")] = None,
+    database: Database = None,
+    folder: Folder = Path(),
+    token: Token = None,
+) -> None:
+    """Serve a desk over WebSocket and HTTP, with a worker inside.
+
+    The database is sqlite:///frontdesk.db in this folder unless another is given. Without a token the server listens on
+    this machine only. Ctrl-C stops it: clients are told, running work is given back, nothing is lost.
+    """
+    from .assembly import choose_desk, open_database, service_of
+    from .serving import Server, address_of, listen
+
+    chosen = settings(host=host, port=port, database=database, token=token)
+    log_to_stderr(chosen)
+    socket = listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value()))
+    found = choose_desk(desk, folder, chosen)
+    with open_database(chosen) as storage:
+        server = Server(service_of(found, storage, chosen))
+        typer.echo(f"{found.name} is served at {address_of(socket)}/v1 (Ctrl-C stops it)")
+        server.run([socket])
+
+
+@app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk"))
+def worker(desk: DeskName = None, database: Database = None, folder: Folder = Path()) -> None:
+    """Run turns and tasks of a desk, beside servers on the same database.
+
+    SQLite before 3.51.3 takes one process at a time; `frontdesk serve` has a worker inside.
+    """
+    from .assembly import choose_desk, open_database, run_worker
+
+    chosen = settings(database=database)
+    log_to_stderr(chosen)
+    found = choose_desk(desk, folder, chosen)
+    with open_database(chosen) as storage:
+        run_worker(found, storage, chosen, ready=lambda: typer.echo(f"working for {found.name} (Ctrl-C stops it)"))

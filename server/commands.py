@@ -1,0 +1,97 @@
+"""What the commands of the command line have in common: options, exit codes, and how an error is said."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from ..agents.errors import DeskError
+from ..broker.errors import DatabaseError
+from ..tasks.errors import FrontdeskError
+from .errors import AddressError
+from .settings import Settings
+
+
+class Exit(IntEnum):
+    """What a command can end with."""
+
+    OK = 0
+    FAILED = 1  # a response, a task or a request
+    USAGE = 2
+    UNREACHABLE = 3  # no server there, or no address to listen on
+    DATABASE = 4
+    DESK = 5
+    INTERRUPTED = 130
+
+
+EXITS = """\b
+Exit codes:
+  0    all went well
+  1    a response, a task or a request failed
+  2    wrong usage
+  3    no server there, or no address to listen on
+  4    the database cannot be used
+  5    the desk cannot be loaded
+  130  interrupted"""
+
+DeskName = Annotated[
+    str | None,
+    typer.Argument(metavar="MODULE:DESK", help="A desk of yours; without one, the demo desk.", show_default=False),
+]
+Folder = Annotated[Path, typer.Option(help="The folder that the demo desk works on.", show_default="this one")]
+Database = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME.", show_default=False),
+]
+ServerAddress = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="The address of a running server.", show_default=False)
+]
+Token = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="What clients must show; better in FRONTDESK_TOKEN.", show_default=False),
+]
+
+
+def epilog(example: str) -> str:
+    """The end of a command's help."""
+    return f"\b\nExample:\n  {example}\n\n{EXITS}"
+
+
+def settings(**options: Any) -> Settings:
+    """Settings from the environment, and from the options that were given. Raises ValidationError."""
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+def log_to_stderr(chosen: Settings) -> None:
+    """Only programs configure logging; the storeys have named loggers."""
+    logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def fail(code: Exit, message: object) -> NoReturn:
+    """Says what is wrong on stderr, and ends the process."""
+    print(f"frontdesk: {message}", file=sys.stderr)  # noqa: T201 - this is the program
+    raise SystemExit(int(code))
+
+
+def explain(error: Exception) -> NoReturn:
+    """Ends the process with the exit code and the message of an error that is not a bug; raises any other again."""
+    match error:
+        case AddressError():
+            fail(Exit.UNREACHABLE, error)
+        case DatabaseError():
+            fail(Exit.DATABASE, error)
+        case DeskError():
+            fail(Exit.DESK, error)
+        case ValidationError():
+            problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            fail(Exit.USAGE, "; ".join(problems))
+        case FrontdeskError():
+            fail(Exit.FAILED, error)
+        case _:
+            raise error

@@ -1,0 +1,62 @@
+"""A running server, asked over plain HTTP: for commands that look and leave."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import Request, urlopen
+
+from ..tasks.errors import FrontdeskError
+from .errors import AddressError
+
+SECONDS = 10.0
+
+
+class RemoteError(FrontdeskError):
+    """The server refused; the text is its own."""
+
+
+class Remote:
+    """A server at ``address`` (``http://127.0.0.1:8765``)."""
+
+    def __init__(self, address: str, token: str = "") -> None:
+        self._address, self._token = address.rstrip("/"), token
+
+    def get(self, *path: str, **query: str | int | None) -> Any:
+        """The JSON answer. Raises RemoteError, and AddressError when nobody answers."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask(
+            "GET", "/".join(quote(part, safe="") for part in path) + (f"?{urlencode(given)}" if given else "")
+        )
+
+    def post(self, *path: str) -> Any:
+        return self._ask("POST", _joined(path))
+
+    def _ask(self, method: str, path: str) -> Any:
+        request = Request(f"{self._address}/v1/{path}", method=method)
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token}")
+        try:
+            with urlopen(request, timeout=SECONDS) as reply:
+                return json.load(reply)
+        except HTTPError as error:
+            raise RemoteError(_message(error)) from error
+        except (URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise AddressError(
+                f"no Frontdesk answers at {self._address} ({reason}); "
+                "start one with `frontdesk serve`, or name another with --server"
+            ) from error
+
+
+def _joined(path: tuple[str, ...]) -> str:
+    return "/".join(quote(part, safe="") for part in path)
+
+
+def _message(error: HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {error.code} {error.reason}"
