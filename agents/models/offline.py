@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import date
 from hashlib import blake2s
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from pydantic_core import to_json
@@ -80,9 +80,9 @@ class OfflineModel:
 
 def _call_id(request: ModelRequest, position: int) -> str:
     """An id from the place in the history, and from what was said last: other histories have other ids."""
-    last: Any = request.items[-1] if request.items else {}
-    digest = blake2s(to_json(last, serialize_unknown=True), digest_size=5).hexdigest()
-    taken = {item.get("call_id") for item in request.items}
+    last = repr(request.items[-1:]).encode("utf-8", "backslashreplace")
+    digest = blake2s(last, digest_size=5).hexdigest()
+    taken = {str(item.get("call_id")) for item in request.items}
     call_id = f"call_{len(request.items)}_{position}_{digest}"
     while call_id in taken:
         call_id += "x"

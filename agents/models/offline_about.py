@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .offline_catalogue import Candidate
+from .offline_candidate import Candidate
 from .offline_plan import Later
 from .offline_schema import Parameter, as_object, kind_of, members
 from .offline_turn import STILL_NEEDED
@@ -46,7 +46,8 @@ def offers(candidates: Iterable[Candidate]) -> str:
 
 
 def _offer(one: Candidate) -> str:
-    about = re.split(r"(?<=[.!?])\s|\n", one.description.strip())[0][:160]
+    said = one.description.partition(": ")[2] if one.kind == "handoff" else ""
+    about = re.split(r"(?<=[.!?])\s|\n", (said or one.description).strip())[0][:160]
     shown = {"tool": one.name, "task": f"{one.name} (in the background)", "handoff": f"hand over to {one.name}"}[
         one.kind
     ]

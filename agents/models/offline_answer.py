@@ -25,6 +25,8 @@ _ENDED: Final = {
     "held": "was given up",
     "cancelled": "was cancelled",
 }
+_SUMMARIES: Final = ("summary", "message")
+_LOOKING: Final = re.compile(r"^(?:get|fetch|show|read|look up|lookup|query)[_\s]+(?=\w)")
 _STATE_KEYS: Final = frozenset({"task", "status"})
 
 
@@ -59,8 +61,8 @@ def output_text(one: Made, known: Mapping[str, str], *, labelled: bool) -> str:
 
 
 def title(name: str) -> str:
-    """``orders-add_pizza_to_cart`` as words."""
-    return re.sub(r"[_\s]+", " ", name.rpartition("-")[2]).strip() or name
+    """``orders-add_pizza_to_cart`` as words; a verb of looking is left out (``get_oil_price``: oil price)."""
+    return re.sub(r"[_\s]+", " ", _LOOKING.sub("", name.rpartition("-")[2])).strip() or name
 
 
 def _failure(one: Made) -> str:
@@ -80,7 +82,7 @@ def _created(created: list[Made]) -> str:
         output = as_object(one.data)
         task = as_object(one.arguments.get("task"))
         named = " ".join(filter(None, (str(output.get("task", "")), str(task.get("name", output.get("name", ""))))))
-        again = any(output.get(key) for key in ("existing", "repeated", "duplicate", "already_running", "already"))
+        again = "note" in output  # the desk's word for: nothing was created, the same task is live
         (running if again else fresh).append(named or (one.output or "a task"))
     lines = (
         [f"Created {', '.join(fresh)}. I will tell you when {'it is' if len(fresh) == 1 else 'they are'} done."]
@@ -137,12 +139,13 @@ def notices_text(made: Iterable[Made], known: Mapping[str, str]) -> list[str]:
 # -- values ----------------------------------------------------------------------------------------
 
 
-def phrase(value: Any, *, depth: int = 0) -> str:
-    """A JSON value as a person would read it out."""
+def phrase(value: Any, *, inside: bool = False) -> str:
+    """A JSON value as a person would read it out. ``inside``: within a line."""
     if isinstance(value, dict):
-        return _facts(as_object(cast(object, value)), depth)
+        facts = as_object(cast(object, value))
+        return f"({_line(facts)})" if inside else _facts(facts)
     if isinstance(value, list):
-        return _listed(as_list(cast(object, value)), depth)
+        return _listed(as_list(cast(object, value)), inside)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -150,26 +153,36 @@ def phrase(value: Any, *, depth: int = 0) -> str:
     return "none" if value is None else str(value)
 
 
-def _facts(facts: JSON, depth: int) -> str:
-    if not facts:
-        return "nothing"
-    some = list(islice(facts.items(), _LINES * 2))
-    flat = [f"{title(key)}: {phrase(one, depth=depth + 1)}" for key, one in some if depth > 0 or not _long(one)]
-    blocks = [f"{title(key)}:\n{phrase(one, depth=depth)}" for key, one in some if depth == 0 and _long(one)]
-    text = ", ".join([*flat, "…"] if len(facts) > len(some) else flat)
-    return f"({text})" if depth > 1 else "\n".join(filter(None, (text, *blocks)))
+def _facts(facts: JSON) -> str:
+    """What an object says: its summary first, then short facts in a line, then its lists."""
+    summary = next((facts[key] for key in _SUMMARIES if isinstance(facts.get(key), str) and facts[key]), None)
+    others = {key: one for key, one in facts.items() if summary is None or one is not summary}
+    flat = _line({key: one for key, one in others.items() if not _long(one)})
+    blocks = [f"{title(key)}:\n{phrase(one)}" for key, one in islice(others.items(), _LINES) if _long(one)]
+    return "\n".join(filter(None, (summary, flat, *blocks))) or "nothing"
+
+
+def _line(facts: JSON) -> str:
+    said = {key: one for key, one in islice(facts.items(), 2 * _LINES) if one not in ("", None)}
+    flat = [f"{title(key)}: {phrase(one, inside=True)}" for key, one in said.items()]
+    return ", ".join([*flat, "…"] if len(facts) > 2 * _LINES else flat)
 
 
 def _long(value: object) -> bool:
-    return any(isinstance(one, dict | list) for one in as_list(value)) or len(as_list(value)) > 5
+    listed = as_list(value)
+    return len(listed) > _LINES or any(isinstance(one, dict | list) for one in listed)
 
 
-def _listed(values: list[Any], depth: int) -> str:
+def _listed(values: list[Any], inside: bool) -> str:
     if not values:
-        return "nothing"
-    if depth > 0:
-        return ", ".join(phrase(one, depth=2) for one in values[:_LINES]) + (" …" if len(values) > _LINES else "")
-    return "\n".join(f"- {phrase(one, depth=1)}" for one in values[:_LINES]) + _more(len(values))
+        return "none"
+    if inside:
+        return ", ".join(phrase(one, inside=True) for one in values[:_LINES]) + (" …" if len(values) > _LINES else "")
+    return "\n".join(f"- {_entry(one)}" for one in values[:_LINES]) + _more(len(values))
+
+
+def _entry(value: Any) -> str:
+    return _line(as_object(value)) if as_object(value) else phrase(value, inside=True)
 
 
 def _more(count: int) -> str:

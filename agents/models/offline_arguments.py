@@ -44,15 +44,24 @@ class Filled:
 _CHANGING_MONEY: Final = stems("exchange rate currency convert conversion fx forex 환율 환전 wechselkurs")
 
 
-def fill(parameters: tuple[Parameter, ...], clause: Clause, known: frozenset[str] = frozenset()) -> Filled:
-    """Arguments for ``parameters``; ``known`` are the stems of the tool's own words, which are no values."""
-    return _Filling(clause, known).fill(parameters)
+def fill(
+    parameters: tuple[Parameter, ...],
+    clause: Clause,
+    known: frozenset[str] = frozenset(),
+    synonyms: tuple[tuple[str, str], ...] = (),
+) -> Filled:
+    """Arguments for ``parameters``.
+
+    ``known`` are the stems of the tool's own words, which are no values; ``synonyms`` other words for members of enums.
+    """
+    return _Filling(clause, known, synonyms).fill(parameters)
 
 
 @dataclass(slots=True)
 class _Filling:
     clause: Clause
     known: frozenset[str]
+    synonyms: tuple[tuple[str, str], ...]
     used: list[Value] = field(default_factory=list[Value])
     more: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     numeric: tuple[Parameter, ...] = ()
@@ -131,7 +140,7 @@ class _Filling:
     def _member(self, parameter: Parameter, choice: JSON) -> Any:
         if len(listed := members(choice)) == 1 and not parameter.nullable:
             return listed[0]
-        found = self._take(parameter, self._free(named_members(self.clause, listed)))
+        found = self._take(parameter, self._free(named_members(self.clause, listed, self.synonyms)))
         if (
             found is MISSING
             and {True, False} == set(map(bool, listed))
@@ -198,7 +207,7 @@ class _Filling:
     def _each(self, item: Parameter, inner: JSON, *, required: bool) -> Iterator[Any]:
         kind = kind_of(inner)
         if kind == "enum":
-            values = self._free(named_members(self.clause, members(inner)))
+            values = self._free(named_members(self.clause, members(inner), self.synonyms))
         elif kind in ("number", "integer"):
             values = self._free(tuple(value for value in self.clause.values if value.kind == "number"))
         elif kind == "object":
@@ -233,7 +242,7 @@ class _Filling:
         inner = parameters_of(choice, parameter.root)
         if not inner:
             return MISSING
-        within = _Filling(self.clause, self.known, list(self.used))
+        within = _Filling(self.clause, self.known, self.synonyms, list(self.used))
         filled = within.fill(inner)
         told = [name for name, value in filled.arguments.items() if value is not None]
         if filled.missing or (parameter.optional and len(within.used) == len(self.used)) or not told:

@@ -41,11 +41,19 @@ class Clause:
         return self.text[self.answer :].strip(_EDGE)
 
 
+_NAMED: Final = ("path", "url", "email", "quoted")  # their words name a thing, they do not say what to do
+
+
 def clause(text: str, *, answer: int | None = None, today: date | None = None) -> Clause:
     """Reads a clause. Of a very long one only the beginning is looked at; its text stays whole."""
     seen = text[:READ]
-    weights = {**terms(seen), **dict.fromkeys(money(seen), 0.6)}
-    return Clause(text, scan(seen, today=today), weights, len(text) if answer is None else answer, tokens(seen))
+    values = scan(seen, today=today)
+    said = seen
+    for value in values:
+        if value.kind in _NAMED:
+            said = said[: value.start] + " " * (value.end - value.start) + said[value.end :]
+    weights = {**dict.fromkeys(stems(seen), 0.4), **terms(said), **dict.fromkeys(money(seen), 0.6)}
+    return Clause(text, values, weights, len(text) if answer is None else answer, tokens(seen))
 
 
 def money(text: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from ..model import JSON
-from .offline_catalogue import Candidate
+from .offline_candidate import Candidate
 from .offline_clause import Clause
 from .offline_money import currencies, target
 from .offline_schema import Parameter, as_object
@@ -40,6 +40,7 @@ _MAIN: Final = (
     "count",
 )
 _FIGURE: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_TROUBLE: Final = re.compile(r"\b(?:error|failed|status|not|no|try|cannot|unknown|invalid)\b", re.IGNORECASE)
 _SIDE: Final = frozenset(
     stems("id year timestamp epoch time port status code page limit offset version change percent")
 )
@@ -92,8 +93,8 @@ def _is_figure(value: Any) -> bool:
 
 
 def _in_text(text: str) -> float | None:
-    """The number of a sentence: what follows the last ``=``, else the first with decimals, else the only one."""
-    if len(text) > 400:
+    """The number of a short statement: what follows the last ``=``, else the first with decimals, else the only one."""
+    if len(text) > 80 or _TROUBLE.search(text):
         return None
     tail = text.rpartition("=")[2] if "=" in text else text
     numbers = [value.value for value in scan(tail) if value.kind == "number"]

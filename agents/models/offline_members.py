@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .offline_clause import Clause, negated
@@ -10,11 +11,14 @@ from .offline_values import Value
 from .offline_words import Token, fold, name_parts, stem, unspaced
 
 
-def named_members(clause: Clause, members: list[Any]) -> tuple[Value, ...]:
-    """The members that the text names, in the order of the text, longest reading first; unwanted ones (``no
-    onions``) left out.
+def named_members(clause: Clause, members: list[Any], synonyms: tuple[tuple[str, str], ...] = ()) -> tuple[Value, ...]:
+    """The members that the text names, in its order; where two readings overlap, the longer one.
+
+    Unwanted ones (``no onions``) are left out. ``synonyms``: other words, each with the member that it stands for.
     """
-    found = [value for member in members if isinstance(member, str) for value in _places(clause, member)]
+    found = [replace(value, value=member) for word, member in synonyms for value in _places(clause, word)]
+    found = [value for value in found if value.value in members]
+    found += [value for member in members if isinstance(member, str) for value in _places(clause, member)]
     found += _amounts(clause, members) + _money(clause, members)
     kept: list[Value] = []
     for value in sorted(found, key=lambda value: (value.start - value.end, value.start)):

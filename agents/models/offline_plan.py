@@ -15,15 +15,17 @@ from typing import Final
 
 from ..model import JSON, ToolSpec
 from .offline_arguments import Filled, fill
-from .offline_catalogue import ENOUGH, Candidate, Match, catalogue, frequencies, match
+from .offline_candidate import Candidate
+from .offline_catalogue import catalogue
 from .offline_clause import Clause, clause, money
 from .offline_combine import combines, multiplies
 from .offline_money import target
 from .offline_schema import Parameter, fits, kind_of
+from .offline_scoring import ENOUGH, Match, frequencies, match
 from .offline_smalltalk import small_talk
 from .offline_split import split
 from .offline_tasks import TASK_TOOLS, task_calls
-from .offline_words import stems, tokens
+from .offline_words import RELATED, stems, tokens
 
 _LOOKUPS: Final = 4  # at most so many tools for one clause
 
@@ -148,7 +150,7 @@ def _stands_alone(text: str, desk: Desk) -> bool:
     best = next(iter(desk.ranked(piece)), None)
     if best is None or not best.strong:
         return False
-    return bool(part.calls) or best.names > 1 or (part.handoff is not None and best.said > 1)
+    return bool(part.calls) or max(best.names, best.said) > 1
 
 
 def part_of(clause: Clause, desk: Desk) -> Part:
@@ -161,13 +163,13 @@ def part_of(clause: Clause, desk: Desk) -> Part:
     if not own:
         return Part(clause, handoff=handoff.candidate if handoff else None)
     best, arguments = max(own, key=lambda pair: _worth(*pair))
-    if handoff and not (best.told >= handoff.told or best.score >= 0.6 * handoff.score):
+    if handoff and not (best.told >= handoff.told or best.score >= (0.6 if best.strong else 0.8) * handoff.score):
         return Part(clause, handoff=handoff.candidate)
     return _with_others(clause, desk, best, arguments)
 
 
 def filled(candidate: Candidate, clause: Clause) -> Filled:
-    return fill(candidate.parameters, clause, candidate.known)
+    return fill(candidate.parameters, clause, candidate.known, candidate.synonyms)
 
 
 def _worth(one: Match, arguments: Filled) -> float:
@@ -212,6 +214,7 @@ def _lookups(clause: Clause, desk: Desk, best: Match, arguments: Filled) -> list
     more: list[tuple[Match, Filled]] = []
     while len(more) < _LOOKUPS:
         names = {best.candidate.name, *(one.candidate.name for one, _ in more)}
+        told |= {related for word in told for related in RELATED.get(word, ())}
         fresh = (
             one
             for one in desk.ranked(clause, told)

@@ -12,14 +12,14 @@ from datetime import date
 from typing import Any, Final
 
 from ..model import JSON, ModelRequest, ToolSpec
-from .offline_about import introduction, no_match, question
+from .offline_about import STAND_IN, introduction, no_match, question
 from .offline_answer import notices_text, outputs_text, title
-from .offline_arguments import fill
-from .offline_catalogue import Candidate, catalogue
+from .offline_candidate import Candidate
+from .offline_catalogue import catalogue
 from .offline_clause import clause
 from .offline_combine import equation, found_numbers, given, multiplies, products
 from .offline_money import target
-from .offline_plan import Desk, Later, Part, Wanted, remembered_plan
+from .offline_plan import Desk, Later, Part, Wanted, filled, remembered_plan
 from .offline_schema import as_object, fits, kind_of, members
 from .offline_smalltalk import small_talk
 from .offline_tasks import TASK_TOOLS
@@ -107,7 +107,7 @@ def _handoff(turn: Turn, part: Part, candidate: Candidate) -> tuple[str, JSON] |
     moved = [one.name for one in turn.made if _is_handoff(one.name)]
     if name in moved or (moved and stems(candidate.name) & _RECEPTION):
         return None
-    found = fill(candidate.parameters, part.clause, candidate.known)
+    found = filled(candidate, part.clause)
     arguments = {**found.arguments, **{one.name: part.clause.text for one in found.missing}}
     return (name, arguments) if fits(arguments, candidate.tool.parameters, candidate.tool.parameters) else None
 
@@ -165,7 +165,7 @@ def _forced(turn: Turn, candidates: tuple[Candidate, ...], choice: str) -> list[
     whole = clause(turn.text)
     for one in candidates:
         if choice in ("required", one.tool.name):
-            found = fill(one.parameters, whole, one.known)
+            found = filled(one, whole)
             arguments = {**found.arguments, **{lacking.name: _least(lacking, turn.text) for lacking in found.missing}}
             call = one.call(arguments)
             if fits(call, one.tool.parameters, one.tool.parameters):
@@ -202,9 +202,9 @@ def _answer(turn: Turn, parts: list[Part], request: ModelRequest, desk: Desk) ->
     if lines:
         lines += [f"I found nothing here for “{part.clause.text.strip()}”." for part in unmatched]
     lines += notices_text([one for one in turn.made if one not in own], turn.known)
-    if lines:
-        return "\n".join(lines)
-    return _nothing(turn, request, desk)
+    if not lines:
+        return _nothing(turn, request, desk)
+    return "\n".join([*lines, f"(I am {STAND_IN}.)"] if small_talk(turn.text) == "about" else lines)
 
 
 def _nothing(turn: Turn, request: ModelRequest, desk: Desk) -> str:

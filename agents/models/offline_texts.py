@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from ..model import JSON
-from .offline_clause import Clause, after_name, after_word, rest
+from .offline_clause import READ, Clause, after_name, after_word, rest
 from .offline_roles import PREPOSITIONS, Role
 from .offline_schema import Parameter, matches
 from .offline_values import Kind, Value, overlap
+from .offline_vocabulary import STOP
+from .offline_words import stem, stems
 
 Place = tuple[int, int]
 
@@ -52,6 +55,8 @@ def free_text(
         return place
     if isinstance(pattern := choice.get("pattern"), str):
         return next(filter(fits, _patterned(clause, pattern, used)), None)
+    if role == "path":
+        return fits(_folder(clause, known, used)) if parameter.optional or parameter.stems & _FOLDERS else None
     if parameter.optional or role in ("url", "email", "datetime", "time", "currency", "label"):
         return None
     if role == "whole":
@@ -60,7 +65,31 @@ def free_text(
         return place
     if clause.answered and (place := fits(_answer(clause, used))):
         return place
-    return None if role in ("path", "date", "month") else fits(rest(clause, known, used))
+    return None if role in ("date", "month") else fits(rest(clause, known, used))
+
+
+_FOLDERS: Final = stems("folder directory dir ordner verzeichnis tree root")
+_NO_FOLDERS: Final = _FOLDERS | stems(
+    "file files parallel background detail full total general order case time english german korean french turn"
+)
+_FOLDER: Final = re.compile(
+    r"\b(?:in|below|under|inside|within|im|unter)\s+(?:(?:the|my|our|dem|der)\s+)?"
+    r"(?:(?:folder|directory|ordner|verzeichnis)\s+)?([\w][\w.-]*)(?=\s*(?:$|[,.;:!?]|(?:and|und|folder|directory|ordner)\b))"
+    r"|([\w][\w.-]*)\s(?:folder|directory|ordner)\b|([\w.-]+)\s?폴더",
+    re.IGNORECASE,
+)
+
+
+def _folder(clause: Clause, known: frozenset[str], used: tuple[Value, ...]) -> Place | None:
+    """A folder that is named without looking like a path (``in data``, ``the data folder``)."""
+    for found in _FOLDER.finditer(clause.text[:READ]):
+        group = found.lastindex or 1
+        place = found.start(group), found.end(group)
+        word = found[group]
+        told = word.casefold() in STOP or stem(word) in known or stem(word) in _NO_FOLDERS
+        if not told and not any(overlap(value, *place) for value in used):
+            return place
+    return None
 
 
 def _patterned(clause: Clause, pattern: str, used: tuple[Value, ...]) -> list[Place]:

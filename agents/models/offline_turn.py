@@ -64,6 +64,9 @@ class Turn:
     call_ids: frozenset[str]
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # half a character, which no JSON can carry
+
+
 def parsed(text: str) -> object:
     """``text`` as JSON, or the text itself."""
     if not text.lstrip()[:1] or text.lstrip()[0] not in '{["-0123456789tfn':
@@ -130,9 +133,9 @@ class _Entry:
 
 def _text(content: object) -> str:
     if isinstance(content, str):
-        return content
+        return _SURROGATE.sub("\ufffd", content)
     parts = [as_object(part).get("text") for part in as_list(content)]
-    return "\n".join(part for part in parts if isinstance(part, str))
+    return "\n".join(_text(part) for part in parts if isinstance(part, str))
 
 
 def _last_request(entries: list[_Entry]) -> range:

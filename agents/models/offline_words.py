@@ -109,6 +109,10 @@ def terms(text: str) -> Mapping[str, float]:
     for form in (*weights, *(stem(token.text) for token in tokens(text))):
         for related in RELATED.get(form, ()):
             weights.setdefault(related, 0.35 if related in WEAK else 0.6)
+    said = tokens(text)
+    for one, other in zip(said, said[1:], strict=False):  # check out: checkout
+        if text[one.end : other.start] in (" ", "-") and one.text.isascii() and other.text.isascii():
+            weights.setdefault(stem(one.text + other.text), 0.9)
     for sign, word in _SIGNS:
         if sign.search(text):
             weights.setdefault(stem(word), 1.0)
