@@ -24,15 +24,15 @@ REMEMBERED: Final = 4_096  # own responses that have ended: a subscription does 
 class Follower:
     """Goes through one conversation's log. Events up to ``position`` are dealt with; those after it are to be read."""
 
-    __slots__ = ("barrier", "conversation_id", "head", "let_through", "position", "streams", "subscribed_after")
+    __slots__ = ("barrier", "conversation_id", "head", "position", "stranger", "streams", "subscribed_after")
 
     def __init__(self, conversation_id: str, position: int) -> None:
         self.conversation_id, self.position = conversation_id, position
         self.head: int | None = None  # where the log ended when following began: what is older is a replay, not lag
         self.streams: dict[str, Stream] = {}
         self.subscribed_after: int | None = None  # events after this cursor are to be shown to the subscription
-        self.let_through = ""  # the last response found to be somebody else's
-        self.barrier = 0
+        self.stranger = ""  # a response that is not known to be this connection's own
+        self.barrier = 0  # how many acceptances must be known before that is certain
 
 
 class Follows:
@@ -49,6 +49,7 @@ class Follows:
         self._own: OrderedDict[str, Stream] = OrderedDict()
         self._of: dict[Stream, Follower] = {}  # streams that have not ended
         self._due: dict[Follower, None] = {}
+        self._uncertain: dict[Follower, None] = {}  # these hold before a response that may become own
         self._asked = self._answered = 0
 
     # --- what is followed
@@ -85,9 +86,8 @@ class Follows:
     def answer(self) -> None:
         """It has been accepted and added with `create` or `steer`, or refused."""
         self._answered += 1
-        for follower in (*self._followers.values(), *self._again):
-            if follower.barrier:
-                self._due[follower] = None
+        self._due.update(self._uncertain)
+        self._uncertain.clear()
 
     def create(
         self, conversation_id: str, response_id: str, lane: Lane, cursor: int, *, repeated: bool = False
@@ -194,16 +194,14 @@ class Follows:
         return (stream.lane,)
 
     def _may_become_own(self, follower: Follower, response_id: str) -> bool:
-        if not response_id or response_id == follower.let_through or response_id in self._own:
+        if not response_id or response_id in self._own or follower in self._again:
             return False
-        if follower in self._again:
+        if follower.stranger != response_id:
+            follower.stranger, follower.barrier = response_id, self._asked
+        if follower.barrier <= self._answered:
             return False
-        if follower.barrier == 0 and self._asked > self._answered:
-            follower.barrier = self._asked
-        if follower.barrier > self._answered:
-            return True
-        follower.barrier, follower.let_through = 0, response_id
-        return False
+        self._uncertain[follower] = None
+        return True
 
     def _of_others(self, follower: Follower, cursor: int, response_id: str) -> Iterator[Lane]:
         if follower in self._again:
@@ -225,9 +223,12 @@ class Follows:
         self._drop_if_idle(follower)
 
     def _join(self, follower: Follower, stream: Stream) -> None:
-        """A repeat that has begun and has caught up goes on with the conversation's follower."""
+        """A repeat that has begun goes on with the conversation's follower where they meet.
+
+        Only there: a follower that is further back may have to wait for this very response to end.
+        """
         main = self._followers.get(follower.conversation_id)
-        if main is not None and follower.position >= main.position and stream.response_id not in main.streams:
+        if main is not None and follower.position == main.position and stream.response_id not in main.streams:
             del self._again[follower]
             main.streams[stream.response_id] = stream
             self._of[stream] = main
@@ -236,7 +237,7 @@ class Follows:
     def _drop_if_idle(self, follower: Follower) -> None:
         if follower.streams or follower.subscribed_after is not None:
             return
-        self._again.pop(follower, None)
-        self._due.pop(follower, None)
+        for among in (self._again, self._due, self._uncertain):
+            among.pop(follower, None)
         if self._followers.get(follower.conversation_id) is follower:
             del self._followers[follower.conversation_id]
