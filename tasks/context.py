@@ -1,8 +1,9 @@
 """What a task function sees of its run: progress, log, cancellation, and the durable calls.
 
-**A function that waits is run again.** ``wait``, ``ask`` and ``sleep`` unwind the function and free its worker; when the time has come it is run
-from the top, and every durable call that was recorded returns at once what it returned before. So: make durable calls in the same order each time, keep
-everything that is not repeatable (clocks, random numbers, requests) inside ``step``, and expect the plain code between them to run again.
+**A function that waits is run again.** ``wait``, ``ask`` and ``sleep`` unwind the function and free its worker; when
+the time has come it is run from the top, and every durable call that was recorded returns at once what it returned
+before. So: make durable calls in the same order each time, keep everything that is not repeatable (clocks, random
+numbers, requests) inside ``step``, and expect the plain code between them to run again.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
 
+from typing_extensions import TypeVar as TypeVarWithDefault
+
 from .errors import InvalidOption, ToolError
 from .replay import Recorded, Replay
 from .table import TaskRequest
 
 T = TypeVar("T")
-D = TypeVar("D")
+D = TypeVarWithDefault("D", default=Any)
 P = ParamSpec("P")
 
 
-class Parked(BaseException):  # noqa: N818 - not an error: it unwinds the function, past every `except Exception`
+class Parked(BaseException):
     """The run was parked: the function is left, and run again when it is woken."""
 
 
@@ -73,7 +76,8 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """The facts of a run. ``attempt`` counts from 1 and grows when a run raised or lost its worker, never by waiting."""
+    """The facts of a run. ``attempt`` counts from 1 and grows when a run raised or lost its worker, never by
+    waiting."""
 
     id: str
     label: str
@@ -87,8 +91,8 @@ class TaskInfo:
 class TaskContext(Generic[D]):
     """Injected into a task function's parameter that is annotated with `TaskContext`; never part of its schema.
 
-    A synchronous function runs in a thread: it calls ``report`` and ``log`` as they are, looks at ``cancelled`` between pieces of
-    work, and makes the asynchronous calls through ``call``: ``context.call(context.sleep, 60)``.
+    A synchronous function runs in a thread: it calls ``report`` and ``log`` as they are, looks at ``cancelled``
+    between pieces of work, and makes the asynchronous calls through ``call``: ``context.call(context.sleep, 60)``.
     """
 
     def __init__(
@@ -120,16 +124,19 @@ class TaskContext(Generic[D]):
 
     @property
     def idempotency_key(self) -> str:
-        """The same in every run of this task: give it to the services that you call, so that a repeat changes nothing."""
+        """The same in every run of this task: give it to the services that you call, so that a repeat changes
+        nothing."""
         return self.info.id
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked for this task to be cancelled, or its worker is stopping. Asynchronous functions are cancelled anyway."""
+        """Whether somebody asked for this task to be cancelled, or its worker is stopping. Asynchronous functions are
+        cancelled anyway."""
         return self._cancel.is_set()
 
     def report(self, fraction: float | None, message: str | None = None) -> None:
-        """Notes how far the task is: ``fraction`` from 0 to 1 (or None: unknown) and a short message. Written at most five times a second."""
+        """Notes how far the task is: ``fraction`` from 0 to 1 (or None: unknown) and a short message. Written at most
+        five times a second."""
         if fraction is not None and not 0 <= fraction <= 1:
             fraction = min(1.0, max(0.0, fraction)) if fraction == fraction else None
         self._recorder.report(fraction, message)
@@ -161,7 +168,8 @@ class TaskContext(Generic[D]):
         return await self._recorder.create(position, request.name, request)
 
     async def wait(self, *tasks: TaskHandle | str, until: Literal["all", "any"] | int = "all") -> list[TaskOutcome]:
-        """Durable: waits until all, any or so many of the tasks have ended; holds no worker meanwhile. Outcomes in the order given.
+        """Durable: waits until all, any or so many of the tasks have ended; holds no worker meanwhile. Outcomes in
+        the order given.
 
         The function is unwound and run again (see the top of this module). Raises CircularWait.
         """
@@ -190,7 +198,8 @@ class TaskContext(Generic[D]):
             raise Parked
 
     async def ask(self, question: str) -> Any:
-        """Durable: asks the person (or the agent) that the conversation belongs to, and waits for the answer; holds no worker meanwhile."""
+        """Durable: asks the person (or the agent) that the conversation belongs to, and waits for the answer; holds
+        no worker meanwhile."""
         position, found = self._replay.take("ask", question)
         if found is not None and found.done:
             return found.value
@@ -198,7 +207,8 @@ class TaskContext(Generic[D]):
         raise Parked
 
     async def step(self, key: str, function: Callable[[], Awaitable[T] | T]) -> T:
-        """Durable: runs ``function`` and records what it returned (JSON); a finished step is never run again, one that a crash interrupted is."""
+        """Durable: runs ``function`` and records what it returned (JSON); a finished step is never run again, one
+        that a crash interrupted is."""
         position, found = self._replay.take("step", key)
         if found is not None and found.done:
             value: T = found.value

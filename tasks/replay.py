@@ -1,4 +1,5 @@
-"""Replay: which recorded call a durable call is. Pure: it holds the records and a position, and decides nothing else."""
+"""Replay: which recorded call a durable call is. Pure: it holds the records and a position, and decides nothing
+else."""
 
 from __future__ import annotations
 
