@@ -28,12 +28,19 @@ def since_boot() -> float:
 
 
 def boot_id() -> str:
-    """Names this boot of this machine and, on Linux, the space in which its process ids count (a container has its own)."""
+    """Names this boot of this machine: the time that `since_boot` counts from."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return f"{boot}:{os.readlink('/proc/self/ns/pid')}"
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return f"{socket.gethostname()}-{round((time.time() - since_boot()) / 60)}"
+
+
+def process_space() -> str:
+    """Names the boot and, on Linux, the space in which process ids count (a container has its own)."""
+    try:
+        return f"{boot_id()}:{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return boot_id()
 
 
 def _start_time(pid: int) -> str | None:
@@ -62,7 +69,7 @@ def _exists(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a lease: a worker of a process of a boot. ``text`` is what is stored."""
+    """Who holds a lease: a worker of a process. ``text`` is what is stored; ``boot`` also names the process ids' space."""
 
     boot: str
     pid: int
@@ -73,21 +80,27 @@ class Owner:
     def here(cls) -> Owner:
         """A new worker of this process."""
         pid = os.getpid()
-        return cls(boot_id(), pid, _start_time(pid) or "", secrets.token_hex(4))
+        return cls(process_space(), pid, _start_time(pid) or "", secrets.token_hex(4))
 
     @property
     def text(self) -> str:
-        return f"{self.boot}/{self.pid}/{self.started}/{self.worker}"
+        return f"{self.process}/{self.worker}"
+
+    @property
+    def process(self) -> str:
+        """What the texts of all workers of this process begin with."""
+        return f"{self.boot}/{self.pid}/{self.started}"
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the process that wrote this owner text ran on this boot of this machine and is gone. False when it cannot be known."""
+    """Whether the process that wrote this owner text ran on this boot of this machine and is gone. False when it cannot
+    be known."""
     try:
         boot, pid, started, _ = owner.split("/")
         number = int(pid)
     except ValueError:
         return False
-    if boot != boot_id():
+    if boot != process_space():
         return False
     now = _start_time(number)
     return now is None or (bool(now) and bool(started) and now != started)

@@ -1,39 +1,45 @@
-"""What a storage function is given: one connection inside one transaction. Functions use nothing else and may be run again.
+"""What a storage function is given: one connection inside one transaction. Functions use nothing else and may be run
+again.
 
-``def claim(conn: Connection, …)``: a plain synchronous function; several compose into one commit by being called on one connection.
+``def claim(conn: Connection, …)``: a plain synchronous function; several compose into one commit by being called on one
+connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from .clock import wall
 from .engine import Cursor, Engine
 from .statements import DialectName, Statement
 from .wakeups import Hint
 
-T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
 
 
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_engine", "_now", "hints")
+    __slots__ = ("_cursor", "_dialect", "_engine", "_now", "hints")
 
-    def __init__(self, engine: Engine, cursor: Cursor) -> None:
-        self._engine, self._cursor = engine, cursor
-        self._now: float | None = None
+    def __init__(self, engine: Engine, cursor: Cursor, now: float | None = None) -> None:
+        self._engine, self._cursor, self._now = engine, cursor, now
+        self._dialect = engine.dialect
         self.hints: list[Hint] = []
 
     @property
     def dialect(self) -> DialectName:
-        return self._engine.dialect
+        return self._dialect
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process can have this database open."""
+        return self._engine.alone
 
     def all(self, statement: Statement, given: Mapping[str, Any] | None = None) -> list[Row]:
         """Runs the statement; every row is fetched before this returns."""
-        sql, values = statement.bind(self._engine.dialect, given or {})
+        sql, values = statement.bind(self._dialect, given or {})
         self._cursor.execute(sql, values)
         return self._cursor.fetchall()
 
@@ -44,12 +50,12 @@ class Connection:
 
     def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> int:
         """Runs a statement that returns no rows; how many rows it changed."""
-        sql, values = statement.bind(self._engine.dialect, given or {})
+        sql, values = statement.bind(self._dialect, given or {})
         self._cursor.execute(sql, values)
         return self._cursor.rowcount
 
     def script(self, sql: str) -> list[Row]:
-        """Runs plain SQL, for what has no Core form (pragmas, savepoints)."""
+        """Runs plain SQL, for what has no Core form (pragmas, locks)."""
         self._cursor.execute(sql)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
@@ -70,6 +76,3 @@ class Connection:
     def renewed(self) -> None:
         """A new function begins on this connection."""
         self._now = None
-
-
-StorageFunction: TypeAlias = Callable[..., T]

@@ -5,6 +5,7 @@ FrontdeskError
 │   ├── UnknownEngine         a URL that no engine is known for
 │   ├── DatabaseInUse         another process writes this SQLite file
 │   ├── DatabaseLocked        somebody holds its lock
+│   ├── DatabaseContended     transactions of others kept stopping it
 │   ├── DatabaseReadOnly
 │   ├── DatabaseFull
 │   ├── DatabaseCorrupt
@@ -50,6 +51,11 @@ class DatabaseLocked(DatabaseError):
         super().__init__(
             f"the database {path} is locked by another program; close it (or wait until it is done) and try again"
         )
+
+
+class DatabaseContended(DatabaseError):
+    def __init__(self, url: str, detail: str) -> None:
+        super().__init__(f"the database {url} is too contended: {detail}; try again in a moment")
 
 
 class DatabaseReadOnly(DatabaseError):

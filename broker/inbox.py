@@ -149,7 +149,6 @@ class Entry:
     payload: dict[str, Any]
 
 
-@operation
 def create_conversation(
     conn: Connection, *, tenant: str, desk: str, metadata: dict[str, str] | None = None, **values: Any
 ) -> str:

@@ -1,17 +1,26 @@
 """PostgreSQL as an engine, through synchronous psycopg 3 on our own threads, out of reach of any cancelled scope.
 
-Cancelling a scope over an asynchronous driver leaves its backend running the query; a thread that always finishes its transaction does not.
+Cancelling a scope over an asynchronous driver leaves its backend running the query; a thread that always finishes its
+transaction does not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import psycopg
 
-from .engine import Cursor, hide_password
-from .errors import DatabaseReadOnly, DatabaseUnreachable
+from .engine import Begun, Cursor, hide_password
+from .errors import DatabaseContended, DatabaseFull, DatabaseReadOnly, DatabaseUnreachable
+from .notifications import PostgreSQLNeighbours
 from .statements import DialectName
+from .wakeups import Hub
+
+CONNECT_SECONDS: Final = 5
+# A process that stops in the middle of a transaction must not keep the others waiting for its locks.
+WRITER_SETTINGS: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'"
+BEGIN: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
 
 
 class PostgreSQL:
@@ -19,48 +28,97 @@ class PostgreSQL:
 
     dialect: DialectName = "postgresql"
     group = 1  # a transaction per function: locks are held as briefly as can be
+    alone = False
 
     def __init__(self, url: str) -> None:
         self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
         self.name = hide_password(url)
 
     def open_writer(self) -> psycopg.Connection[Any]:
-        return self._connect()
-
-    def open_reader(self) -> psycopg.Connection[Any]:
-        raw = self._connect()
-        raw.read_only = True
+        raw = self.connect()
+        try:
+            raw.execute(WRITER_SETTINGS)
+            raw.autocommit = False
+        except psycopg.Error as error:
+            raw.close()
+            raise self.translate(error) from error
         return raw
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def open_reader(self) -> psycopg.Connection[Any]:
+        """Statements of a read are transactions of their own: one trip each, and no snapshot is held."""
+        raw = self.connect()
         try:
-            return psycopg.connect(self._url, connect_timeout=5, application_name="frontdesk")
+            raw.execute("SET default_transaction_read_only = on")
+        except psycopg.Error as error:
+            raw.close()
+            raise self.translate(error) from error
+        return raw
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A new connection, on which every statement is a transaction. Raises a DatabaseError."""
+        try:
+            return psycopg.connect(
+                self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="frontdesk"
+            )
         except psycopg.Error as error:
             raise self.translate(error) from error
 
     def cursor(self, raw: psycopg.Connection[Any]) -> Cursor:
         return raw.cursor()
 
-    def begin(self, raw: psycopg.Connection[Any], *, write: bool) -> None:
-        """psycopg begins a transaction by itself at the first statement."""
+    def begin(self, raw: psycopg.Connection[Any], cursor: Cursor, *, write: bool) -> Begun:
+        if not write:
+            return Begun()
+        cursor.execute(BEGIN)
+        mark, now = cursor.fetchall()[0]
+        return Begun(now=now, mark=mark)
 
     def in_transaction(self, raw: psycopg.Connection[Any]) -> bool:
         return raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    def is_lost(self, raw: psycopg.Connection[Any]) -> bool:
+        return raw.closed
+
+    def was_committed(self, raw: psycopg.Connection[Any], mark: str) -> bool | None:
+        row = raw.execute("SELECT pg_xact_status(%s::xid8)", (mark,)).fetchone()
+        raw.rollback()
+        status = None if row is None else row[0]
+        return None if status in (None, "in progress") else status == "committed"
 
     def now(self, cursor: Cursor) -> float:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
         return float(cursor.fetchall()[0][0])
 
-    def may_be_repeated(self, error: Exception) -> bool:
-        """A deadlock, a serialization failure, or a unique key that another transaction took first."""
-        return isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.TransactionRollback)
+    def may_be_repeated(self, error: BaseException) -> bool:
+        """A deadlock, a serialization failure, a lock that did not come, or a unique key that another transaction took
+        first: the function looks again and finds the row."""
+        again = (
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.TransactionRollback,
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.QueryCanceled,
+        )
+        return isinstance(error, again)
 
-    def translate(self, error: Exception) -> Exception:
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.errors.InsufficientPrivilege):
-            return DatabaseReadOnly(self.name)
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-            return DatabaseUnreachable(self.name, " ".join(str(error).split()))
-        return error
+    def translate(self, error: BaseException) -> BaseException:
+        match error:
+            case psycopg.errors.TransactionRollback() | psycopg.errors.LockNotAvailable():
+                return DatabaseContended(self.name, _text(error))
+            case psycopg.errors.ReadOnlySqlTransaction() | psycopg.errors.InsufficientPrivilege():
+                return DatabaseReadOnly(self.name)
+            case psycopg.errors.DiskFull():
+                return DatabaseFull(self.name)
+            case psycopg.OperationalError() | psycopg.InterfaceError():
+                return DatabaseUnreachable(self.name, _text(error))
+            case _:
+                return error
+
+    def neighbours(self, hub: Hub, look: Callable[[], None]) -> PostgreSQLNeighbours:
+        return PostgreSQLNeighbours(self.connect, hub)
 
     def release(self) -> None:
         """Nothing is held besides the connections."""
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -75,7 +75,6 @@ def fingerprint(name: str, arguments: Any) -> str:
     return hashlib.sha256(to_json([name, arguments], serialize_unknown=True)).hexdigest()[:32]
 
 
-@operation
 def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **values: Any) -> TaskRow:
     """Files a task. The same ``created_by`` returns the task that is there already, as it is now."""
     if origin.created_by is not None:

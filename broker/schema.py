@@ -8,8 +8,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ..tasks.table import Base
 from .clock import boot_id, since_boot, wall
 from .connection import Connection
-from .engine import Engine, SQLite
+from .engine import Engine
 from .errors import DatabaseNewer
+from .sqlite import SQLite
 from .statements import Statement, p, table
 from .tables import SCHEMA_VERSION, Meta
 
@@ -32,31 +33,33 @@ def read(conn: Connection, key: str) -> str | None:
 
 
 def prepare(conn: Connection, engine: Engine) -> None:
-    """Makes the database ready: tables, version, clock. Raises DatabaseNewer."""
+    """Makes the database ready: version, tables, clock. Raises DatabaseNewer."""
     if conn.dialect == "postgresql":
         conn.script("SELECT pg_advisory_xact_lock(70279401)")  # two processes that start at once
-    _create_tables(conn)
+    _create(conn, _meta)
     found = read(conn, "schema")
     if found is None:
         put(conn, "schema", str(SCHEMA_VERSION))
     elif int(found) > SCHEMA_VERSION:
         raise DatabaseNewer(engine.name, int(found), SCHEMA_VERSION)
+    for of in Base.metadata.sorted_tables:
+        _create(conn, of)
     if isinstance(engine, SQLite):
         _set_clock(conn, engine)
 
 
-def _create_tables(conn: Connection) -> None:
+def _create(conn: Connection, of: sa.Table) -> None:
     from sqlalchemy.dialects import postgresql, sqlite
 
     dialect = sqlite.dialect() if conn.dialect == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
-    for of in Base.metadata.sorted_tables:
-        conn.script(str(CreateTable(of, if_not_exists=True).compile(dialect=dialect)))
-        for index in sorted(of.indexes, key=lambda index: str(index.name)):
-            conn.script(str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
+    conn.script(str(CreateTable(of, if_not_exists=True).compile(dialect=dialect)))
+    for index in sorted(of.indexes, key=lambda index: str(index.name)):
+        conn.script(str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
 
 
 def _set_clock(conn: Connection, engine: SQLite) -> None:
-    """The database's clock goes on where it was: in the same boot exactly, after a reboot by the wall time that has passed."""
+    """The database's clock goes on where it was: in the same boot exactly, after a reboot by the wall time that has
+    passed."""
     here, boot, now = boot_id(), since_boot(), wall()
     stored = read(conn, "clock")
     offset = 0.0

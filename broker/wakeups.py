@@ -57,7 +57,8 @@ Hint: TypeAlias = Events | TasksReady | CancelAsked | InputArrived
 Key: TypeAlias = tuple[str, str]
 
 
-def _key(hint: Hint) -> Key:
+def key_of(hint: Hint) -> Key:
+    """What a listener registers for to hear this hint."""
     match hint:
         case Events():
             return ("events", hint.conversation_id)
@@ -77,6 +78,9 @@ class _Ring:
         self.size = 0
 
     def add(self, row: Events) -> None:
+        if self.rows and self.rows[-1].first + self.rows[-1].count != row.first:
+            self.rows.clear()  # another process wrote what lies between: only the database has it
+            self.size = 0
         self.rows.append(row)
         self.size += len(row.body)
         while len(self.rows) > RING_ROWS or (self.size > RING_CHARACTERS and len(self.rows) > 1):
@@ -141,7 +145,7 @@ class Hub:
         woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
             for hint in hints:
-                key = _key(hint)
+                key = key_of(hint)
                 if isinstance(hint, Events):
                     ring = self._rings.get(hint.conversation_id)
                     if ring is not None:
@@ -150,16 +154,22 @@ class Hub:
                     woken.setdefault(listening.loop, {})[listening] = None
         self._call(woken)
 
-    def publish_everything(self) -> None:
-        """Something was committed by another process, it is not known what: everyone looks. The rings may have holes now."""
+    def publish_keys(self, keys: Iterable[Key]) -> None:
+        """Another process has committed what concerns these: whoever listens looks. The database has what a ring has not."""
         woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
-            for name in self._rings:
-                self._rings[name] = _Ring()
-            for listeners in self._listeners.values():
-                for listening in listeners:
+            for key in keys:
+                if key[0] == "events" and key[1] in self._rings:
+                    self._rings[key[1]] = _Ring()
+                for listening in self._listeners.get(key, ()):
                     woken.setdefault(listening.loop, {})[listening] = None
         self._call(woken)
+
+    def publish_everything(self) -> None:
+        """Something was committed by another process, it is not known what: everyone looks."""
+        with self._lock:
+            keys = list(self._listeners)
+        self.publish_keys(keys)
 
     def _call(self, woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]]) -> None:
         for loop, listeners in woken.items():

@@ -70,6 +70,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Event | None = None
         self._group: TaskGroup | None = None
+        self._starting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._beat = Heartbeat(database, lease, self._renewed)
 
     def start(self) -> None:
@@ -126,6 +127,7 @@ class Worker:
                     if slots.size and slots.handlers:
                         group.start_soon(self._dispatch, slots)
                 group.start_soon(self._sweep)
+                group.start_soon(self._starter)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()
@@ -203,8 +205,13 @@ class Worker:
         self._group.start_soon(self._run, slots, run)
 
     def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Starts a coroutine function beside the runs. It may be called from a callback of the loop, where a task group may not be used."""
+        self._starting.put_nowait(function)
+
+    async def _starter(self) -> None:
         assert self._group is not None
-        self._group.start_soon(function)
+        while True:
+            self._group.start_soon(await self._starting.get())
 
     async def _run(self, slots: Slots, run: Run) -> None:
         handler = slots.handlers[run.claim.name]

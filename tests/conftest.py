@@ -10,6 +10,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["frontdesk.tests.databases"]
+
 # No test may depend on the machine's speed; a failure prints the line that repeats it.
 settings.register_profile("frontdesk", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("frontdesk")

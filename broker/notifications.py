@@ -1,0 +1,133 @@
+"""How processes that share a PostgreSQL database wake each other: LISTEN and NOTIFY, on one connection per process.
+
+Notifications are sent outside every other transaction (NOTIFY takes a lock of the whole database at commit), a burst of
+them together, and name only what has changed. They are hints: while the connection is down, and every few seconds at any
+rate, everyone looks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import selectors
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import psycopg
+from pydantic_core import from_json, to_json
+
+from .errors import DatabaseError
+from .wakeups import Hint, Hub, Key, key_of
+
+log = logging.getLogger("frontdesk.notifications")
+
+CHANNEL: Final = "frontdesk"
+KEYS_IN_ONE: Final = 60  # a payload has less than 8000 bytes
+LOOK_SECONDS: Final = 5.0  # everyone looks at least so often, should a notification have been lost
+RECONNECT_SECONDS: Final = 1.0
+
+
+class PostgreSQLNeighbours:
+    """One thread with one connection: it listens, and sends what `tell` was given."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], hub: Hub) -> None:
+        self._connect, self._hub = connect, hub
+        self._me = secrets.token_hex(4)
+        self._lock = threading.Lock()
+        self._to_tell: dict[Key, None] = {}
+        self._stopping = False
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        raw = self._connect()
+        raw.execute(f"LISTEN {CHANNEL}")
+        self._thread = threading.Thread(target=self._run, args=(raw,), name="frontdesk-neighbours", daemon=True)
+        self._thread.start()
+
+    def tell(self, hints: Iterable[Hint]) -> None:
+        with self._lock:
+            was_empty = not self._to_tell
+            for hint in hints:
+                self._to_tell[key_of(hint)] = None
+            if was_empty:
+                self._wake()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            self._wake()
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._wake_out)
+        os.close(self._wake_in)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_in, b"\0")
+        except BlockingIOError:
+            pass  # it has not read the last thousands of these: it is awake
+
+    def _run(self, raw: psycopg.Connection[Any] | None) -> None:
+        while True:
+            try:
+                if raw is None:
+                    raw = self._connect()
+                    raw.execute(f"LISTEN {CHANNEL}")
+                    self._hub.publish_everything()
+                self._serve(raw)
+                raw.close()
+                return
+            except (psycopg.Error, DatabaseError) as error:
+                log.warning("other processes cannot be heard, trying again: %s", " ".join(str(error).split()))
+                if raw is not None:
+                    raw.close()
+                    raw = None
+                self._hub.publish_everything()
+                if self._wait(RECONNECT_SECONDS, None):
+                    return
+
+    def _serve(self, raw: psycopg.Connection[Any]) -> None:
+        """Listens and sends until it is to stop. Raises psycopg.Error when the connection is lost."""
+        look = time.monotonic() + LOOK_SECONDS
+        while True:
+            stopping = self._wait(max(look - time.monotonic(), 0.0), raw)
+            self._send(raw)
+            self._hear(raw)
+            if stopping:
+                return
+            if time.monotonic() >= look:
+                look = time.monotonic() + LOOK_SECONDS
+                self._hub.publish_everything()
+
+    def _wait(self, seconds: float, raw: psycopg.Connection[Any] | None) -> bool:
+        """Waits for something to hear or to tell; whether it is to stop."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_out, selectors.EVENT_READ)
+            if raw is not None:
+                selector.register(raw.fileno(), selectors.EVENT_READ)
+            ready = {key.fd for key, _ in selector.select(seconds)}
+        if self._wake_out in ready:
+            os.read(self._wake_out, 65_536)
+        return self._stopping
+
+    def _send(self, raw: psycopg.Connection[Any]) -> None:
+        with self._lock:
+            keys = list(self._to_tell)
+            self._to_tell.clear()
+        for first in range(0, len(keys), KEYS_IN_ONE):
+            payload = to_json([self._me, keys[first : first + KEYS_IN_ONE]]).decode()
+            raw.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+
+    def _hear(self, raw: psycopg.Connection[Any]) -> None:
+        heard: dict[Key, None] = {}
+        for notification in raw.notifies(timeout=0):
+            sender, keys = from_json(notification.payload)
+            if sender != self._me:
+                heard.update(dict.fromkeys((str(kind), str(name)) for kind, name in keys))
+        if heard:
+            self._hub.publish_keys(heard)
