@@ -7,7 +7,7 @@ from pathlib import Path
 from frontdesk.agents import Agent, Context, Desk, tool
 from frontdesk.agents.model import Model
 
-from .file_tasks import FILE_TASKS
+from .file_tasks import FILE_TASKS, index_tree
 from .file_tools import FILE_TOOLS
 from .folder import Folder
 from .market import MarketSettings
@@ -80,10 +80,10 @@ triage = Agent(
     """\
 You are the front desk. Answer questions about the desk yourself, briefly.
 When a request belongs to files, orders or market, hand over without asking first.
-When it is clearly a long job on files, file it yourself with create_task, say what it is called, and go on: its end
-is announced. Never invent a file, a price or a result.""",
+An overview of the folder you file yourself with create_task: say what it is called, and go on; its end is announced.
+Never invent a file, a price or a result.""",
     tools=[about_this_desk],
-    tasks=FILE_TASKS,
+    tasks=[index_tree],
     handoffs=[files, orders, market],
     description="The front desk: answers questions about the desk and finds who can help.",
 )
