@@ -84,11 +84,8 @@ def _created(created: list[Made]) -> str:
         named = " ".join(filter(None, (str(output.get("task", "")), str(task.get("name", output.get("name", ""))))))
         again = "note" in output  # the desk's word for: nothing was created, the same task is live
         (running if again else fresh).append(named or (one.output or "a task"))
-    lines = (
-        [f"Created {', '.join(fresh)}. I will tell you when {'it is' if len(fresh) == 1 else 'they are'} done."]
-        if fresh
-        else []
-    )
+    they = "It runs" if len(fresh) == 1 else "They run"
+    lines = [f"Created {', '.join(fresh)}. {they} in the background."] if fresh else []
     return "\n".join([*lines, *(f"{one} is already under way; I did not create it again." for one in running)])
 
 

@@ -49,12 +49,15 @@ def fill(
     clause: Clause,
     known: frozenset[str] = frozenset(),
     synonyms: tuple[tuple[str, str], ...] = (),
+    *,
+    guess: bool = True,
 ) -> Filled:
     """Arguments for ``parameters``.
 
     ``known`` are the stems of the tool's own words, which are no values; ``synonyms`` other words for members of enums.
+    Without ``guess``, what remains of the clause is not taken for a text.
     """
-    return _Filling(clause, known, synonyms).fill(parameters)
+    return _Filling(clause, known, synonyms, guess).fill(parameters)
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class _Filling:
     clause: Clause
     known: frozenset[str]
     synonyms: tuple[tuple[str, str], ...]
+    guess: bool
     used: list[Value] = field(default_factory=list[Value])
     more: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     numeric: tuple[Parameter, ...] = ()
@@ -182,7 +186,7 @@ class _Filling:
             )
             if found is not MISSING:
                 return found
-        place = free_text(self.clause, parameter, choice, role, self.known, tuple(self.used))
+        place = free_text(self.clause, parameter, choice, role, self.known, tuple(self.used), guess=self.guess)
         if place is None:
             return MISSING
         value = Value("quoted", self.clause.text[place[0] : place[1]], *place)
@@ -231,7 +235,8 @@ class _Filling:
                 yield value.value
 
     def _listed(self, item: Parameter, inner: JSON, role: Any) -> Iterator[str]:
-        place = free_text(self.clause, replace(item, required=True), inner, role, self.known, tuple(self.used))
+        item = replace(item, required=True)
+        place = free_text(self.clause, item, inner, role, self.known, tuple(self.used), guess=self.guess)
         if place is not None:
             self.used.append(Value("quoted", "", *place))
             for part in self.clause.text[place[0] : place[1]].replace(" and ", ",").replace(" und ", ",").split(","):
@@ -242,7 +247,7 @@ class _Filling:
         inner = parameters_of(choice, parameter.root)
         if not inner:
             return MISSING
-        within = _Filling(self.clause, self.known, self.synonyms, list(self.used))
+        within = _Filling(self.clause, self.known, self.synonyms, self.guess, list(self.used))
         filled = within.fill(inner)
         told = [name for name, value in filled.arguments.items() if value is not None]
         if filled.missing or (parameter.optional and len(within.used) == len(self.used)) or not told:

@@ -120,8 +120,9 @@ def after_word(clause: Clause, words: frozenset[str], known: frozenset[str]) -> 
         if token.folded not in words or unspaced(token.text):
             continue
         taken: list[Token] = []
+        end = token.end
         for following in clause.words[at + 1 :]:
-            gap = clause.text[taken[-1].end if taken else token.end : following.start]
+            gap, end = clause.text[end : following.start], following.end
             if not taken and following.folded in vocabulary.ARTICLES:
                 continue
             if gap.strip() or following.folded in vocabulary.STOP or following.stem in known or len(taken) == 2:

@@ -145,7 +145,7 @@ def _said(clause: Clause, used: tuple[tuple[int, int], ...]) -> list[Number]:
     return [
         Number(value.value)
         for value in clause.values
-        if value.kind == "number" and value.unit and not any(overlap(value, *span) for span in used)
+        if value.kind == "number" and not any(overlap(value, *span) for span in used)
     ]
 
 

@@ -31,7 +31,8 @@ def _places(clause: Clause, member: str) -> list[Value]:
     if unspaced(member):
         at = clause.text.find(member)
         return [Value("name", member, at, at + len(member))] if at >= 0 else []
-    parts = name_parts(member)
+    if not (parts := name_parts(member)):
+        return []
     if len(parts) == 1 and len(parts[0]) == 1:
         return [Value("name", member, one.start, one.end) for one in clause.words if _letter(clause, one, parts[0])]
     wanted = [stem(part) for part in parts]
@@ -41,7 +42,7 @@ def _places(clause: Clause, member: str) -> list[Value]:
         run = clause.words[at : at + len(parts)]
         if [one.folded for one in run] == exact or ([one.stem for one in run] == wanted and min(map(len, exact)) > 2):
             places.append(Value("name", member, run[0].start, run[-1].end))
-    return places if parts else []
+    return places
 
 
 def _letter(clause: Clause, token: Token, letter: str) -> bool:

@@ -25,7 +25,7 @@ from .offline_scoring import ENOUGH, Match, frequencies, match
 from .offline_smalltalk import small_talk
 from .offline_split import split
 from .offline_tasks import TASK_TOOLS, task_calls
-from .offline_words import RELATED, stems, tokens
+from .offline_words import RELATED, WEAK, compounds, stems, tokens
 
 _LOOKUPS: Final = 4  # at most so many tools for one clause
 
@@ -140,17 +140,32 @@ def _free(parameter: Parameter) -> bool:
 
 
 def _stands_alone(text: str, desk: Desk) -> bool:
-    """Whether a part of a sentence is a request by itself: it names something here, and gives it what it needs or
-    says more than one word of it.
+    """Whether a part of a sentence is a request by itself.
+
+    It begins with a word of what it is about, and gives that what it needs or says more than one word of it. One that
+    begins with a choice (``onions …``) has to give everything: else it goes on with the list before it.
     """
     if task_calls(text, desk.tools, desk.known):
         return len(tokens(text)) > 1  # a label alone belongs to the verb before it
     piece = clause(text, today=desk.today)
-    part = part_of(piece, desk)
     best = next(iter(desk.ranked(piece)), None)
     if best is None or not best.strong:
         return False
-    return bool(part.calls) or max(best.names, best.said) > 1
+    leading = _leading(piece, best)
+    if not leading & best.told:
+        return False
+    named = leading & best.candidate.known or best.candidate.kind == "handoff"
+    return bool(part_of(piece, desk).calls) or bool(named and max(best.names, best.said) > 1)
+
+
+def _leading(piece: Clause, best: Match) -> frozenset[str]:
+    """The stems of the first word that says something, to this candidate at least."""
+    together = compounds(piece.text)
+    for token in piece.words:
+        found = stems(token.text) | {together.get(token.start, "")}
+        if found & best.told or any(not one.isdigit() for one in stems(token.text) - WEAK):
+            return found
+    return frozenset()
 
 
 def part_of(clause: Clause, desk: Desk) -> Part:
@@ -168,8 +183,8 @@ def part_of(clause: Clause, desk: Desk) -> Part:
     return _with_others(clause, desk, best, arguments)
 
 
-def filled(candidate: Candidate, clause: Clause) -> Filled:
-    return fill(candidate.parameters, clause, candidate.known, candidate.synonyms)
+def filled(candidate: Candidate, clause: Clause, *, guess: bool = True) -> Filled:
+    return fill(candidate.parameters, clause, candidate.known, candidate.synonyms, guess=guess)
 
 
 def _worth(one: Match, arguments: Filled) -> float:
@@ -223,7 +238,7 @@ def _lookups(clause: Clause, desk: Desk, best: Match, arguments: Filled) -> list
         if (found := next(fresh, None)) is None:
             break
         told |= found.told
-        given = filled(found.candidate, clause)
+        given = filled(found.candidate, clause, guess=False)
         if not given.missing or combines(found.candidate) or any(one.numeric for one in given.missing):
             more.append((found, given))
     return more

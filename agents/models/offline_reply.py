@@ -126,7 +126,7 @@ def _following(turn: Turn, part: Part) -> list[Wanted]:
     numbers = found_numbers(tuple(one for one in turn.made if one.name in names))
     for later in part.later:
         candidate = later.candidate
-        if multiplies(candidate) and not set(later.arguments) - {one.name for one in later.missing}:
+        if multiplies(candidate) and all(one.optional or one in later.missing for one in candidate.parameters):
             found = products(candidate, part.clause, numbers, part.used)
         elif any(one.name == candidate.tool.name for one in turn.made):
             continue

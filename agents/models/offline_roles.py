@@ -71,7 +71,6 @@ _WHOLE: Final = frozenset(
     {"input", "question", "prompt", "request", "goal", "reason", "context", "task", "instruction", "objective", "brief"}
 )
 _DESCRIBED: Final[tuple[tuple[Role, str], ...]] = (
-    ("label", "label t1 t2 t3"),
     ("path", "path folder directory file ordner datei"),
     ("currency", "currency iso4217"),
     ("url", "url"),
@@ -92,12 +91,14 @@ def role_of(name: str, form: str, description: str) -> Role:
     if form in _BY_FORMAT:
         return _BY_FORMAT[form]
     parts = [fold(part) for part in name_parts(name)]
+    described = {fold(part) for part in name_parts(description)}
+    if "label" in described:
+        return "label"
     if "_".join(parts) in _WHOLE:
         return "whole"
     for part in reversed(parts):
         if part in _BY_NAME:
             return _BY_NAME[part]
-    described = {fold(part) for part in name_parts(description)}
     for role, words in _DESCRIBED:
         if described & set(words.split()):
             return role

@@ -184,7 +184,7 @@ def _number_fits(value: float, node: JSON) -> bool:
         and (most is None or value <= most)
         and (above is None or value > above)
         and (below is None or value < below)
-        and (not step or abs(value / step - round(value / step)) < 1e-9)
+        and (not step or abs(value) > 1e15 or abs(value / step - round(value / step)) < 1e-9)
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..model import JSON, ToolSpec
 from .offline_clause import READ
 from .offline_schema import fits, parameters_of
-from .offline_words import WEAK, fold, stems, terms
+from .offline_words import WEAK, fold, stems
 
 TASK_TOOLS: Final = frozenset(
     {
@@ -50,7 +50,10 @@ _LIST: Final = re.compile(
     r"|(?:작업|태스크)\s?(?:목록|들|보여|알려)|내 작업"
 )
 _ALL: Final = re.compile(r"\b(?:all|everything|every|both|them|alle|alles)\b|모두|전부|다 ")
-_IT: Final = re.compile(r"\b(?:it|that|this|the (?:task|job)|es|sie|die aufgabe|der auftrag)\b|그거|그것|작업")
+_IT: Final = re.compile(
+    r"\b(?:it|that|this|the (?:task|job)|es|sie|die aufgabe|der auftrag)\b|그거|그것|작업", re.IGNORECASE
+)
+_TELL_IT: Final = re.compile(r"\b(?:tell|inform|instruct|update|answer|sag|sage) (?:it|that task|the task|ihm|ihr)\b")
 _ANY: Final = re.compile(r"\b(?:any|either|one of|first)\b")
 _LINK: Final = re.compile(r"\s*(?:\b(?:with|mit|that|by saying|to|dass)\b)?[\s:,=-]*")
 _SAYING: Final = re.compile(r"\b(?:answer|reply|respond|say|antworte)\b[\s:]*", re.IGNORECASE)
@@ -77,7 +80,7 @@ def task_calls(text: str, tools: Mapping[str, ToolSpec], known: Mapping[str, str
 
 def _meant(said: str, known: Mapping[str, str]) -> list[str]:
     """The tasks that are meant without a label: all, the one that is named, or the latest."""
-    words = terms(said).keys() - WEAK
+    words = stems(said) - WEAK
     named = [label for label, name in known.items() if name and stems(name) - WEAK and stems(name) - WEAK <= words]
     if named:
         return named[-1:]
@@ -86,7 +89,7 @@ def _meant(said: str, known: Mapping[str, str]) -> list[str]:
     plain = words <= stems(
         "cancel stop abort wait task job result status progress finish done ready going state result report"
     )
-    return list(known)[-1:] if _IT.search(said) and plain else []
+    return list(known)[-1:] if (_IT.search(said) and plain) or _TELL_IT.search(said) else []
 
 
 def _calls(name: str, labels: list[str], text: str, tools: Mapping[str, ToolSpec]) -> list[tuple[str, JSON]]:
@@ -129,7 +132,7 @@ def _candidates(name: str, labels: list[str], text: str) -> Iterator[Any]:
 
 def _said_to(text: str) -> str | None:
     """What a task is to be told: what follows its label, or what stands between the verb and the label."""
-    label = _LABEL.search(text[:READ])
+    label = _LABEL.search(text[:READ]) or _IT.search(text[:READ])
     if label is None:
         return None
     after = text[label.end() :]

@@ -40,7 +40,14 @@ def role_kinds(role: Role) -> tuple[Kind, ...]:
 
 
 def free_text(
-    clause: Clause, parameter: Parameter, choice: JSON, role: Role, known: frozenset[str], used: tuple[Value, ...]
+    clause: Clause,
+    parameter: Parameter,
+    choice: JSON,
+    role: Role,
+    known: frozenset[str],
+    used: tuple[Value, ...],
+    *,
+    guess: bool,
 ) -> Place | None:
     """Where the phrase for a parameter stands: after its own name, of its pattern, after a preposition, a name, or
     what remains.
@@ -65,7 +72,7 @@ def free_text(
         return place
     if clause.answered and (place := fits(_answer(clause, used))):
         return place
-    return None if role in ("date", "month") else fits(rest(clause, known, used))
+    return None if role in ("date", "month") or not guess else fits(rest(clause, known, used))
 
 
 _FOLDERS: Final = stems("folder directory dir ordner verzeichnis tree root")

@@ -68,7 +68,7 @@ _URL: Final = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _LABEL: Final = re.compile(r"(?<![\w/.-])[Tt]\d+(?![\w/-]|\.\w)", re.ASCII)
 _ID: Final = re.compile(
-    r"(?<![\w/.-])(?!\d+[A-Za-z]*(?![\w-]))(?=[\w-]*\d)(?=[\w-]*[A-Za-z-])[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*(?![\w/])",
+    r"(?<![\w/.-])(?!\d+(?:[A-Za-z]*|[eE]\d+)(?![\w-]))(?=[\w-]*\d)(?=[\w-]*[A-Za-z-])[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*(?![\w/])",
     re.ASCII,
 )
 _CHUNK: Final = re.compile(r"\S+")
@@ -83,7 +83,7 @@ _HERE: Final = re.compile(
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(
-    r"(?<![\w.])(?P<sign>[-+−]?)(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d{1,2})?)"
+    r"(?<![\w.])(?P<sign>[-+−]?)(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
     r"\s?(?P<unit>%|[A-Za-zµ]+\b|[가-힣]{1,2})?"
 )
 _ORDINALS: Final = frozenset({"st", "nd", "rd", "th"})

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from . import offline_vocabulary as vocabulary
@@ -102,6 +103,15 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(kept)
 
 
+def compounds(text: str) -> dict[int, str]:
+    """The stems of neighbours written as one word (``check out``: checkout), by the place of the first."""
+    return {
+        one.start: stem(one.text + other.text)
+        for one, other in pairwise(tokens(text))
+        if text[one.end : other.start] in (" ", "-") and (one.text + other.text).isascii()
+    }
+
+
 @lru_cache(maxsize=1024)
 def terms(text: str) -> Mapping[str, float]:
     """The stems of a request with their weights: 1, less for words that say little or that are only related."""
@@ -109,10 +119,8 @@ def terms(text: str) -> Mapping[str, float]:
     for form in (*weights, *(stem(token.text) for token in tokens(text))):
         for related in RELATED.get(form, ()):
             weights.setdefault(related, 0.35 if related in WEAK else 0.6)
-    said = tokens(text)
-    for one, other in zip(said, said[1:], strict=False):  # check out: checkout
-        if text[one.end : other.start] in (" ", "-") and one.text.isascii() and other.text.isascii():
-            weights.setdefault(stem(one.text + other.text), 0.9)
+    for joined in compounds(text).values():
+        weights.setdefault(joined, 0.9)
     for sign, word in _SIGNS:
         if sign.search(text):
             weights.setdefault(stem(word), 1.0)
