@@ -39,8 +39,7 @@ def filed(name: str, **arguments: Any) -> list[Any]:
 
 async def session(server: ServerProcess) -> dict[str, Any]:
     """Everything that a person can do with the desk; what is left of it at the end, without ids and times."""
-    caller = Caller(server)
-    try:
+    async with Caller(server) as caller:
         answers = [await caller.say("one", [[filed("double", number=4), ["note", {"text": "a"}]], "filed"])]
         wait = ["wait_for_tasks", {"tasks": ["T1"], "until": None, "timeout_seconds": None}]
         answers.append(await caller.say("two", [[wait], [["check_task", {"task": "T1"}]], "waited"]))
@@ -61,8 +60,6 @@ async def session(server: ServerProcess) -> dict[str, Any]:
         await caller.until(lambda: announced(server) == sorted(unheard(caller)))
         await caller.until(lambda: quiet(server))
         return {"answers": [summary(one) for one in answers], "tasks": finals(caller), **stored(server)}
-    finally:
-        await caller.close()
 
 
 async def steered(caller: Caller, server: ServerProcess) -> list[dict[str, Any]]:

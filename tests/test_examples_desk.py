@@ -171,6 +171,7 @@ async def test_quick_looks_into_the_folder(folder: Path) -> None:
 async def test_the_four_tasks_on_real_files(folder: Path) -> None:
     answer = await scripted(
         folder,
+        call("transfer_to_files"),
         calls(filing("profile_csv", path="sales.csv", header=None), filing("find_duplicates", path=None)),
         calls(filing("index_tree", path="."), filing("checksum_tree", path="more")),
     )
@@ -186,6 +187,7 @@ async def test_the_four_tasks_on_real_files(folder: Path) -> None:
 async def test_a_task_on_what_is_outside_or_missing_fails_at_once_and_says_why(folder: Path) -> None:
     answer = await scripted(
         folder,
+        call("transfer_to_files"),
         calls(
             filing("profile_csv", path="../secret.txt", header=None),
             filing("index_tree", path="/"),

@@ -51,7 +51,11 @@ def messages(caller: Caller) -> list[str]:
 
 
 async def test_the_session_works_offline_and_survives_kill_9(server: ServerProcess) -> None:
-    caller = Caller(server)
+    async with Caller(server) as caller:
+        await whole_session(caller, server)
+
+
+async def whole_session(caller: Caller, server: ServerProcess) -> None:
     filed = await caller.say("1", "find duplicate files in . and profile data/sales.csv")
     assert called(filed).count("create_task") == 2
     assert (agent(filed), "T1 find_duplicates" in said(filed), "T2 profile_csv" in said(filed)) == ("files", True, True)
@@ -88,21 +92,15 @@ async def test_the_session_works_offline_and_survives_kill_9(server: ServerProce
 
     announcements = [text for text in messages(caller) if "T2 profile_csv finished" in text]
     assert len(announcements) == 1
-    await caller.close()
 
 
 async def test_two_lookups_of_one_question_run_side_by_side(server: ServerProcess) -> None:
     """Both calls are added before either is done."""
-    caller = Caller(server)
-    await caller.say("1", "what is the oil price in won?")
-    order = [
-        (event["type"].rsplit(".", 1)[-1], event["item"]["name"])
-        for event in sorted(caller.events.values(), key=lambda one: int(one["cursor"]))
-        if event["type"].startswith("response.output_item") and event["item"].get("server_label") == "market"
-    ] or [
-        (event["type"].rsplit(".", 1)[-1], event["item"]["name"])
-        for event in sorted(caller.events.values(), key=lambda one: int(one["cursor"]))
-        if event["type"].startswith("response.output_item") and event["item"].get("name", "").startswith("get_")
-    ]
-    assert [kind for kind, _ in order[:2]] == ["added", "added"]
-    await caller.close()
+    async with Caller(server) as caller:
+        await caller.say("1", "what is the oil price in won?")
+        order = [
+            event["type"].rsplit(".", 1)[-1]
+            for event in sorted(caller.events.values(), key=lambda one: int(one["cursor"]))
+            if event["type"].startswith("response.output_item") and event["item"].get("name", "").startswith("get_")
+        ]
+    assert order == ["added", "added", "done", "done"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -112,7 +112,10 @@ class Caller:
                     found[task["label"]] = task
         return found
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         if self._socket is not None:
             await self._socket.close()
             self._socket = None
