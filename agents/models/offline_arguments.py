@@ -17,7 +17,7 @@ from .offline_members import named_members
 from .offline_numbers import number_for
 from .offline_roles import direction_of, role_of
 from .offline_schema import Parameter, kind_of, members, parameters_of
-from .offline_texts import free_text, role_kinds
+from .offline_texts import as_text, free_text, role_kinds
 from .offline_values import Value, overlap
 from .offline_words import stems
 
@@ -176,7 +176,7 @@ class _Filling:
             role = "currency"
         for kind in role_kinds(role):
             fitting = (
-                _as_text(value, role, form, self.clause)
+                as_text(value, role, form, self.clause)
                 for value in self._free(self.clause.values)
                 if value.kind == kind
             )
@@ -222,7 +222,7 @@ class _Filling:
             form = str(inner.get("format", ""))
             role = role_of(item.name, form, item.description)
             values = [
-                _as_text(value, role, form, self.clause)
+                as_text(value, role, form, self.clause)
                 for kind in role_kinds(role)[:2]
                 for value in self._free(self.clause.values)
                 if value.kind == kind
@@ -264,23 +264,6 @@ def _constant(parameter: Parameter) -> list[Any]:
     return (
         members(parameter.choices[0]) if len(parameter.choices) == 1 and len(members(parameter.choices[0])) == 1 else []
     )
-
-
-def _as_text(value: Value, role: str, form: str, clause: Clause) -> Value:
-    """``value`` as the text that a parameter of this role takes; empty when it does not say enough."""
-    if value.kind in ("date", "time"):
-        moment = value.value
-        clock = moment.time or next((one.value.time for one in clause.values if one.kind == "time"), "")
-        forms = {
-            "date": moment.date or moment.text,
-            "month": moment.month or moment.text,
-            "time": (clock if form else clock.removesuffix(":00")) or moment.text,
-            "datetime": f"{moment.date}T{clock or '00:00:00'}" if moment.date else "",
-        }
-        return replace(value, value=forms.get(role, moment.text))
-    if not isinstance(value.value, str):
-        return replace(value, value=clause.text[value.start : value.end])
-    return value
 
 
 def _turn(parameter: Parameter) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from ..model import JSON
@@ -37,6 +38,23 @@ _KINDS: dict[Role, tuple[Kind, ...]] = {
 def role_kinds(role: Role) -> tuple[Kind, ...]:
     """The kinds of values that a parameter of this role takes, best first."""
     return _KINDS[role]
+
+
+def as_text(value: Value, role: str, form: str, clause: Clause) -> Value:
+    """``value`` as the text that a parameter of this role takes; empty when it does not say enough."""
+    if value.kind in ("date", "time"):
+        moment = value.value
+        clock = moment.time or next((one.value.time for one in clause.values if one.kind == "time"), "")
+        forms = {
+            "date": moment.date or moment.text,
+            "month": moment.month or moment.text,
+            "time": (clock if form else clock.removesuffix(":00")) or moment.text,
+            "datetime": f"{moment.date}T{clock or '00:00:00'}" if moment.date else "",
+        }
+        return replace(value, value=forms.get(role, moment.text))
+    if not isinstance(value.value, str):
+        return replace(value, value=clause.text[value.start : value.end])
+    return value
 
 
 def free_text(
