@@ -53,7 +53,7 @@ class Service:
         self.draining = False
         self._connections: dict[Connection, str] = {}
         self._of_tenant: Counter[str] = Counter()
-        self._empty = anyio.Event()
+        self.left = anyio.Event()  # set, and made anew, each time a connection ends
 
     def identify(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Identity:
         """Who this request comes from. Raises InvalidKey, ForbiddenOrigin."""
@@ -62,6 +62,11 @@ class Service:
     def session(self, identity: Identity) -> Session:
         """A client's dealings with the desk."""
         return Session(database=self.database, desk=self.desk, tenant=identity.tenant, limits=self.limits)
+
+    @property
+    def connections(self) -> int:
+        """How many WebSockets are open."""
+        return len(self._connections)
 
     def check_room(self, tenant: str) -> None:
         """Raises RateLimited when the tenant has all the connections that it may have."""
@@ -77,8 +82,8 @@ class Service:
 
     def leave(self, connection: Connection) -> None:
         self._of_tenant.subtract([self._connections.pop(connection)])
-        if not self._connections:
-            self._empty.set()
+        self.left.set()
+        self.left = anyio.Event()
 
     async def problem(self) -> str | None:
         """Why no input should be sent here now; None when all is well."""
@@ -96,13 +101,11 @@ class Service:
     async def drain(self) -> None:
         """Takes no new input, tells every client, and gives them a moment to go. Runs go on."""
         self.draining = True
-        if not self._connections:
-            return
-        self._empty = anyio.Event()
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.drain(self.drain_seconds)
         with anyio.move_on_after(self.drain_seconds):
-            await self._empty.wait()
+            while self._connections:
+                await self.left.wait()
 
     async def stop(self) -> None:
         """Ends the worker that runs here. What it did not finish is gone on with by the next one."""

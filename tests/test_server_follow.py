@@ -1,4 +1,4 @@
-"""Which event goes to which lane, and when. A small model of the log and of a client is enough: nothing here is asynchronous."""
+"""Which event goes to which lane, and when: against a small model of the log, nothing here is asynchronous."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from frontdesk.server.follow import REMEMBERED, Follower, Follows
 from frontdesk.server.lanes import Lanes, Stream
@@ -97,7 +98,7 @@ def test_a_connection_gets_its_own_response_on_the_creates_lane(follows: Follows
     log.whole(X, "r1")
     follows.wake(X)
     pump(follows, log, sent)
-    assert [("r1", 1), ("r1", 2), ("r1", 3), ("r1", 4)] == sent.on("a")
+    assert sent.on("a") == [("r1", 1), ("r1", 2), ("r1", 3), ("r1", 4)]
     assert not follows.follows(X)
 
 
@@ -109,13 +110,11 @@ def test_unasked_it_gets_nothing_else(follows: Follows, log: Log, sent: Sent) ->
     log.whole(X, "notice")
     follows.wake(X)
     pump(follows, log, sent)
-    assert ["r1"] == sent.responses(None)
-    assert 4 == len(sent.events)
+    assert sent.responses(None) == ["r1"]
+    assert len(sent.events) == 4
 
 
-def test_a_subscription_gets_everything_that_is_not_the_connections_own(
-    follows: Follows, log: Log, sent: Sent
-) -> None:
+def test_a_subscription_gets_everything_that_is_not_the_connections_own(follows: Follows, log: Log, sent: Sent) -> None:
     follows.subscribe(X, 0, 0)
     follows.create(X, "r1", None, 0)
     log.whole(X, "r1")
@@ -123,8 +122,8 @@ def test_a_subscription_gets_everything_that_is_not_the_connections_own(
     log.whole(X, "notice")
     follows.wake(X)
     pump(follows, log, sent)
-    assert ["r1"] == sent.responses(None)
-    assert ["", "notice"] == sent.responses(lane_of(X))
+    assert sent.responses(None) == ["r1"]
+    assert sent.responses(lane_of(X)) == ["", "notice"]
     assert [cursor for _, _, cursor, _ in sent.events] == list(range(1, log.cursor(X) + 1)), "in the log's order"
 
 
@@ -133,7 +132,7 @@ def test_a_subscription_from_now_shows_nothing_older(follows: Follows, log: Log,
     follows.subscribe(X, log.cursor(X), log.cursor(X))
     log.whole(X, "new")
     pump(follows, log, sent)
-    assert ["new"] == sent.responses(lane_of(X))
+    assert sent.responses(lane_of(X)) == ["new"]
 
 
 def test_subscribing_after_an_older_cursor_replays_first_and_goes_on_live(
@@ -145,7 +144,7 @@ def test_subscribing_after_an_older_cursor_replays_first_and_goes_on_live(
     follows.subscribe(X, 2, log.cursor(X))
     log.whole(X, "two")
     pump(follows, log, sent)
-    assert [1, 2, 3, 4, 3, 4, 5, 6, 7, 8] == [cursor for _, cursor in sent.on(lane_of(X))]
+    assert [cursor for _, cursor in sent.on(lane_of(X))] == [1, 2, 3, 4, 3, 4, 5, 6, 7, 8]
 
 
 def test_what_was_shown_as_its_own_is_not_shown_again_by_a_later_subscription(
@@ -157,7 +156,7 @@ def test_what_was_shown_as_its_own_is_not_shown_again_by_a_later_subscription(
     pump(follows, log, sent)
     follows.subscribe(X, 1, log.cursor(X))
     pump(follows, log, sent)
-    assert [("", 5)] == sent.on(lane_of(X))
+    assert sent.on(lane_of(X)) == [("", 5)]
 
 
 def test_own_responses_are_remembered_within_bounds(follows: Follows, log: Log, sent: Sent) -> None:
@@ -165,10 +164,10 @@ def test_own_responses_are_remembered_within_bounds(follows: Follows, log: Log, 
         follows.create(X, f"r{number}", None, log.cursor(X))
         log.whole(X, f"r{number}", 0)
         pump(follows, log, sent)
-    assert 0 == follows.unfinished
+    assert follows.unfinished == 0
     follows.subscribe(X, log.cursor(X) - 2 * REMEMBERED, log.cursor(X))
     pump(follows, log, sent)
-    assert [] == sent.on(lane_of(X))
+    assert sent.on(lane_of(X)) == []
 
 
 def test_unsubscribing_ends_it(follows: Follows, log: Log, sent: Sent) -> None:
@@ -179,8 +178,8 @@ def test_unsubscribing_ends_it(follows: Follows, log: Log, sent: Sent) -> None:
     log.add(X, ("", "frontdesk:task.created"))
     log.whole(X, "r1")
     pump(follows, log, sent)
-    assert [] == sent.on(lane_of(X))
-    assert 4 == len(sent.on(None))
+    assert sent.on(lane_of(X)) == []
+    assert len(sent.on(None)) == 4
     follows.unsubscribe(X)  # twice is once
     assert not follows.follows(X)
     assert follows.take() is None
@@ -197,12 +196,12 @@ def test_on_one_lane_a_later_response_waits_for_the_end_of_the_earlier_one(
     log.whole(Y, "second")
     follows.wake(Y)
     pump(follows, log, sent)
-    assert [] == sent.events
+    assert sent.events == []
     log.whole(X, "first")
     follows.wake(X)
     pump(follows, log, sent)
-    assert ["first", "second"] == sent.responses("a")
-    assert 8 == len(sent.events)
+    assert sent.responses("a") == ["first", "second"]
+    assert len(sent.events) == 8
 
 
 def test_other_lanes_go_on_meanwhile(follows: Follows, log: Log, sent: Sent) -> None:
@@ -211,7 +210,7 @@ def test_other_lanes_go_on_meanwhile(follows: Follows, log: Log, sent: Sent) -> 
     log.add(X, ("slow", "response.created"))
     log.whole(Y, "quick")
     pump(follows, log, sent)
-    assert 4 == len(sent.on("b"))
+    assert len(sent.on("b")) == 4
 
 
 def test_a_steers_successor_comes_on_its_targets_lane_before_creates_that_wait(
@@ -225,7 +224,7 @@ def test_a_steers_successor_comes_on_its_targets_lane_before_creates_that_wait(
     log.whole(X, "successor")
     log.whole(X, "queued")
     pump(follows, log, sent)
-    assert ["target", "successor", "queued"] == sent.responses("a")
+    assert sent.responses("a") == ["target", "successor", "queued"]
 
 
 def test_several_steers_of_one_response_share_its_successor(follows: Follows, log: Log, sent: Sent) -> None:
@@ -235,17 +234,15 @@ def test_several_steers_of_one_response_share_its_successor(follows: Follows, lo
     log.whole(X, "target")
     log.whole(X, "successor")
     pump(follows, log, sent)
-    assert 8 == len(sent.events)
+    assert len(sent.events) == 8
 
 
-def test_a_steer_of_somebody_elses_response_answers_on_the_default_lane(
-    follows: Follows, log: Log, sent: Sent
-) -> None:
+def test_a_steer_of_somebody_elses_response_answers_on_the_default_lane(follows: Follows, log: Log, sent: Sent) -> None:
     follows.steer(X, "others", "successor", 0)
     log.whole(X, "others")
     log.whole(X, "successor")
     pump(follows, log, sent)
-    assert ["successor"] == sent.responses(None)
+    assert sent.responses(None) == ["successor"]
 
 
 def test_what_the_log_says_of_an_own_response_after_its_end_goes_to_its_lane(
@@ -256,10 +253,10 @@ def test_what_the_log_says_of_an_own_response_after_its_end_goes_to_its_lane(
     log.whole(X, "target")
     log.add(X, ("target", "response.steer.pending"))
     pump(follows, log, sent)
-    assert ("target", 5) == sent.on("a")[-1]
+    assert sent.on("a")[-1] == ("target", 5)
     follows.subscribe(X, 0, 5)
     pump(follows, log, sent)
-    assert 5 == len(sent.events), "once"
+    assert len(sent.events) == 5, "once"
 
 
 def test_a_lane_is_free_again_when_nobody_speaks_or_waits() -> None:
@@ -272,7 +269,7 @@ def test_a_lane_is_free_again_when_nobody_speaks_or_waits() -> None:
     assert [two] == lanes.end(one)
     assert "a" in lanes
     assert lanes.begin(two)
-    assert [] == lanes.end(two)
+    assert lanes.end(two) == []
     assert "a" not in lanes
 
 
@@ -286,12 +283,12 @@ def test_a_response_that_may_be_ones_own_waits_until_the_acceptance_is_known(
     follows.ask()
     log.whole(X, "mine")  # the worker is faster than the reader's return
     pump(follows, log, sent)
-    assert [] == sent.events
+    assert sent.events == []
     follows.create(X, "mine", "a", 0)
     follows.answer()
     pump(follows, log, sent)
-    assert ["mine"] == sent.responses("a")
-    assert [] == sent.on(lane_of(X))
+    assert sent.responses("a") == ["mine"]
+    assert sent.on(lane_of(X)) == []
 
 
 def test_somebody_elses_response_goes_on_when_the_acceptance_is_known(follows: Follows, log: Log, sent: Sent) -> None:
@@ -302,7 +299,7 @@ def test_somebody_elses_response_goes_on_when_the_acceptance_is_known(follows: F
     follows.answer()  # refused
     follows.ask()  # the next one must not hold it again
     pump(follows, log, sent)
-    assert ["others"] == sent.responses(lane_of(X))
+    assert sent.responses(lane_of(X)) == ["others"]
 
 
 def test_a_response_that_is_known_not_to_be_ones_own_is_not_held(follows: Follows, log: Log, sent: Sent) -> None:
@@ -313,7 +310,7 @@ def test_a_response_that_is_known_not_to_be_ones_own_is_not_held(follows: Follow
     log.add(X, ("others", "delta"), ("", "frontdesk:task.updated"))
     follows.wake(X)
     pump(follows, log, sent)
-    assert 3 == len(sent.events)
+    assert len(sent.events) == 3
 
 
 # --- repeats of an input id
@@ -336,7 +333,7 @@ def test_a_repeat_on_a_new_connection_gets_the_past_and_then_live(follows: Follo
     log.add(X, ("r1", "response.completed"))
     follows.wake(X)
     pump(follows, log, sent)
-    assert [("r1", 5), ("r1", 6), ("r1", 7)] == sent.on(None)
+    assert sent.on(None) == [("r1", 5), ("r1", 6), ("r1", 7)]
 
 
 def test_a_repeat_moves_a_response_from_the_subscription_to_its_lane(follows: Follows, log: Log, sent: Sent) -> None:
@@ -346,8 +343,8 @@ def test_a_repeat_moves_a_response_from_the_subscription_to_its_lane(follows: Fo
     follows.create(X, "r1", None, 0, repeated=True)
     log.add(X, ("", "frontdesk:task.created"), ("r1", "response.completed"))
     pump(follows, log, sent)
-    assert [1, 2, 4] == [cursor for _, cursor in sent.on(None)]
-    assert [1, 2, 3] == [cursor for _, cursor in sent.on(lane_of(X))]
+    assert [cursor for _, cursor in sent.on(None)] == [1, 2, 4]
+    assert [cursor for _, cursor in sent.on(lane_of(X))] == [1, 2, 3]
 
 
 def test_a_repeat_while_it_is_live_is_sent_on_both_lanes(follows: Follows, log: Log, sent: Sent) -> None:
@@ -368,7 +365,7 @@ def test_a_repeat_on_the_same_lane_comes_after_the_first_one(follows: Follows, l
     follows.create(X, "r1", None, 0, repeated=True)
     log.whole(X, "r1")
     pump(follows, log, sent)
-    assert [1, 2, 3, 4, 1, 2, 3, 4] == [cursor for _, cursor in sent.on(None)]
+    assert [cursor for _, cursor in sent.on(None)] == [1, 2, 3, 4, 1, 2, 3, 4]
 
 
 def test_a_repeat_behind_a_newer_create_of_its_conversation_does_not_block_it(
@@ -379,7 +376,7 @@ def test_a_repeat_behind_a_newer_create_of_its_conversation_does_not_block_it(
     follows.create(X, "old", "a", 0, repeated=True)
     log.whole(X, "new")
     pump(follows, log, sent)
-    assert ["new", "old"] == sent.responses("a")
+    assert sent.responses("a") == ["new", "old"]
 
 
 def test_a_repeated_steer_is_answered_once_while_its_successor_runs(follows: Follows, log: Log, sent: Sent) -> None:
@@ -389,10 +386,10 @@ def test_a_repeated_steer_is_answered_once_while_its_successor_runs(follows: Fol
     log.whole(X, "target")
     log.whole(X, "successor")
     pump(follows, log, sent)
-    assert 8 == len(sent.on("a"))
+    assert len(sent.on("a")) == 8
     follows.steer(X, "target", "successor", 4, repeated=True)
     pump(follows, log, sent)
-    assert 12 == len(sent.on("a"))
+    assert len(sent.on("a")) == 12
 
 
 # --- all of it at once
@@ -492,7 +489,7 @@ def test_whatever_happens_everything_arrives_once_in_order_and_nothing_waits_for
         follows.wake(conversation)
     pump(follows, world.log, sent)
 
-    assert 0 == follows.unfinished, "nothing waits for ever"
+    assert follows.unfinished == 0, "nothing waits for ever"
     for response, asked in lanes.items():
         where = next(name for name in conversations if any(r == response for r, _ in world.log.events[name]))
         whole = [number for number, (r, _) in enumerate(world.log.events[where], 1) if r == response]

@@ -6,18 +6,23 @@ The database is a real one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import sqlalchemy as sa
 from pydantic_core import to_json
 
 from frontdesk.agents.events import ResponseStream, usage_body
 from frontdesk.agents.model import Usage
-from frontdesk.agents.storage import Batch, Ended, Ref, begin_turn, finish_turn, save_events
-from frontdesk.broker import queue
+from frontdesk.broker import inbox, queue, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.events import Event, append
+from frontdesk.broker.rows import Claim
+from frontdesk.broker.statements import Statement, p
+from frontdesk.tasks.states import Action
 from frontdesk.tasks.table import TaskRequest
+
+Ended = Literal["completed", "failed", "incomplete", "cancelled"]
 
 KINDS: dict[Ended, str] = {
     "completed": "completed",
@@ -41,30 +46,31 @@ class HandTurn:
     """One claimed turn. Each method is one commit."""
 
     database: Database
-    ref: Ref
+    claim: Claim
+    response_id: str
+    conversation_id: str
     stream: ResponseStream
-    status: str = "in_progress"
-
-    @property
-    def response_id(self) -> str:
-        return self.ref.response_id
-
-    @property
-    def conversation_id(self) -> str:
-        return self.ref.conversation_id
 
     async def say(self, *words: str) -> None:
         """Deltas, all in one commit."""
         for word in words:
             self.stream.text_delta("msg_1", 0, word)
-        await self.database.write(save_events, self.ref, self.batch())
+        await self.database.write(save, self, self.stream.take())
 
     async def end(self, status: Ended = "completed", *, reason: str = "") -> None:
-        self.stream.lifecycle(KINDS[status], body(self.ref, status, reason))
-        await self.database.write(finish_turn, self.ref, self.batch(), status, ended=reason)
+        self.stream.lifecycle(KINDS[status], self.body(status, reason))
+        await self.database.write(finish, self, self.stream.take(), status)
 
-    def batch(self) -> Batch:
-        return Batch(events=self.stream.take(), next_sequence=self.stream.sequence)
+    def body(self, status: str, reason: str = "") -> dict[str, Any]:
+        """A response that the SDK's types accept."""
+        incomplete = {"reason": reason or "max_output_tokens"} if status == "incomplete" else None
+        return {
+            "id": self.response_id, "object": "response", "created_at": 1.0, "status": status, "model": "front",
+            "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {},
+            "conversation": {"id": self.conversation_id}, "incomplete_details": incomplete,
+            "error": {"code": "server_error", "message": "it broke"} if status == "failed" else None,
+            "usage": usage_body(Usage()),
+        }  # fmt: skip
 
 
 @dataclass
@@ -78,11 +84,11 @@ class HandWorker:
         """Claims the next turn and commits its ``response.created``."""
         claims = await self.database.write(queue.claim, "turn", [self.desk.name], "hand", 600.0, 1)
         assert claims, "no turn is waiting"
-        begun = await self.database.write(begin_turn, claims[0])
-        ref = Ref(claims[0], begun.turn["id"], begun.turn["conversation_id"])
-        turn = HandTurn(self.database, ref, ResponseStream(ref.response_id, ref.conversation_id))
-        turn.stream.lifecycle("created", body(ref, "in_progress"))
-        await self.database.write(save_events, ref, turn.batch())
+        response_id, conversation_id = await self.database.write(begin, claims[0])
+        stream = ResponseStream(response_id, conversation_id)
+        turn = HandTurn(self.database, claims[0], response_id, conversation_id, stream)
+        stream.lifecycle("created", turn.body("in_progress"))
+        await self.database.write(save, turn, stream.take())
         return turn
 
     async def answer(self, *words: str) -> HandTurn:
@@ -94,13 +100,41 @@ class HandWorker:
 
     async def task(self, conversation_id: str, name: str = "report") -> str:
         """Files a background task; its id."""
-        request = TaskRequest(name=name, title=name)
-        row = await self.database.write(queue.enqueue, request, queue.Origin(conversation_id=conversation_id))
-        return str(row["id"])
+        return await self.database.write(file_task, conversation_id, name)
 
     async def note(self, conversation_id: str, *texts: str) -> None:
         """Events that belong to no response."""
         await self.database.write(append_notes, conversation_id, texts)
+
+
+TURN_IS: Statement = Statement(
+    sa.update(turns.turn).where(turns.turn.c.id == p("id")).values(status=p("status"), next_sequence=p("next_sequence"))
+)
+
+
+def begin(conn: Connection, claim: Claim) -> tuple[str, str]:
+    """The response and the conversation of a claimed turn, which takes its input."""
+    found = turns.of_task(conn, claim.task_id)
+    assert found is not None
+    inbox.take(conn, found["conversation_id"], found["id"])
+    conn.run(TURN_IS, {"id": found["id"], "status": "in_progress", "next_sequence": 0})
+    return found["id"], found["conversation_id"]
+
+
+def save(conn: Connection, turn: HandTurn, events: list[Event]) -> None:
+    append(conn, turn.conversation_id, events)
+    conn.run(TURN_IS, {"id": turn.response_id, "status": "in_progress", "next_sequence": turn.stream.sequence})
+
+
+def finish(conn: Connection, turn: HandTurn, events: list[Event], status: Ended) -> None:
+    append(conn, turn.conversation_id, events)
+    conn.run(TURN_IS, {"id": turn.response_id, "status": status, "next_sequence": turn.stream.sequence})
+    queue.finish(conn, turn.claim, Action.SUCCEED)
+
+
+def file_task(conn: Connection, conversation_id: str, name: str) -> str:
+    request = TaskRequest(name=name, title=name)
+    return str(queue.enqueue(conn, request, queue.Origin(conversation_id=conversation_id))["id"])
 
 
 def append_notes(conn: Connection, conversation_id: str, texts: tuple[str, ...]) -> None:
@@ -109,15 +143,3 @@ def append_notes(conn: Connection, conversation_id: str, texts: tuple[str, ...])
         for text in texts
     ]
     append(conn, conversation_id, events)
-
-
-def body(ref: Ref, status: str, reason: str = "") -> dict[str, Any]:
-    """A response that the SDK's types accept."""
-    incomplete = {"reason": reason or "max_output_tokens"} if status == "incomplete" else None
-    return {
-        "id": ref.response_id, "object": "response", "created_at": 1.0, "status": status, "model": "front",
-        "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {},
-        "conversation": {"id": ref.conversation_id}, "incomplete_details": incomplete,
-        "error": {"code": "server_error", "message": "it broke"} if status == "failed" else None,
-        "usage": usage_body(Usage()),
-    }  # fmt: skip

@@ -1,0 +1,135 @@
+"""A client that does not read harms no one: it is cut off, and everybody else goes on meanwhile."""
+
+from __future__ import annotations
+
+import socket as sockets
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from frontdesk.broker.database import Database
+from frontdesk.server.limits import Limits
+from frontdesk.server.service import Service
+from frontdesk.tests.fakes.hand_worker import HandWorker
+from frontdesk.tests.fakes.served import PATIENCE, Client, client, served
+
+BIG = "x" * 200_000
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Iterator[HandWorker]:
+    database = Database.open(f"sqlite:///{tmp_path}/desk.db", durable=False)
+    yield HandWorker(database)
+    database.close()
+
+
+@asynccontextmanager
+async def deaf(address: str, query: str = "") -> AsyncGenerator[Client]:
+    """A client that stops reading when a frame waits for it; its socket takes little."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    raw = sockets.socket()
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+    raw.connect((host, int(port)))
+    options: dict[str, Any] = {"sock": raw, "max_queue": 1, "ping_interval": None, "close_timeout": 0.1}
+    async with client(address, query, **options) as found:
+        yield found
+
+
+async def conversation_of(address: str, hand: HandWorker) -> str:
+    async with client(address) as socket:
+        await socket.create()
+        await socket.taken()
+        return (await hand.answer()).conversation_id
+
+
+async def until_alone(service: Service, connections: int = 0) -> None:
+    """Until only so many connections are left."""
+    with anyio.fail_after(PATIENCE):
+        while service.connections > connections:
+            await service.left.wait()
+
+
+async def test_a_client_that_never_reads_is_cut_off_and_the_others_go_on(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=0.5))
+    async with served(service) as address:
+        conversation = await conversation_of(address, hand)
+        query = f"?conversation={conversation}&after=0"
+        async with deaf(address, query), client(address, query) as reader:
+            await reader.until("frontdesk:subscribed")
+            for number in range(60):
+                await hand.note(conversation, f"{number} {BIG}")
+            await reader.until("frontdesk:note", lambda event: event["text"].startswith("59 "))
+            await until_alone(service, 1)
+        async with client(address, query) as again:
+            await again.until("frontdesk:note", lambda event: event["text"].startswith("59 "))
+            cursors = [int(event["cursor"]) for event in again.events[1:]]
+            assert cursors == [*range(1, 63)], "it resumes, and nothing is missing"
+
+
+async def test_a_client_that_falls_too_far_behind_is_cut_off_before_it_has_stalled(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=3_600, lag_events=100))
+    async with served(service) as address:
+        conversation = await conversation_of(address, hand)
+        async with deaf(address, f"?conversation={conversation}"):
+            for _ in range(60):
+                await hand.note(conversation, BIG, *["small"] * 10)
+            await until_alone(service)
+
+
+async def test_a_long_replay_to_a_slow_client_is_no_lag(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=3_600, lag_events=5))
+    async with served(service) as address:
+        conversation = await conversation_of(address, hand)
+        for number in range(60):
+            await hand.note(conversation, f"{number} {BIG}")
+        async with deaf(address, f"?conversation={conversation}&after=0") as slow:
+            await anyio.sleep(1.5)  # not a wait for anything: the client is slow, longer than the writer looks
+            await slow.until("frontdesk:note", lambda event: event["text"].startswith("59 "))
+
+
+async def test_a_client_that_floods_with_errors_and_does_not_read_is_cut_off(hand: HandWorker) -> None:
+    limits = Limits(stall_seconds=3_600, outbox=50, bad_messages=1_000_000)
+    service = Service(hand.desk, hand.database, limits=limits)
+    async with served(service) as address, deaf(address) as flood:
+        with suppress(ConnectionClosed):
+            while True:
+                await flood.socket.send('{"type":"' + "x" * 60 + '"}')
+        await until_alone(service)
+
+
+async def test_a_client_that_answers_no_ping_is_gone_even_when_it_does_not_read(hand: HandWorker) -> None:
+    limits = Limits(stall_seconds=3_600, ping_seconds=0.3, ping_timeout=0.3)
+    service = Service(hand.desk, hand.database, limits=limits)
+    async with served(service) as address:
+        conversation = await conversation_of(address, hand)
+        for _ in range(60):
+            await hand.note(conversation, BIG)
+        async with deaf(address, f"?conversation={conversation}&after=0"):
+            await until_alone(service)
+
+
+async def test_the_server_ends_though_a_client_does_not_read(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=3_600), drain_seconds=0.1)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            following, over = anyio.Event(), anyio.Event()
+
+            async def stay(address: str, conversation: str) -> None:
+                async with deaf(address, f"?conversation={conversation}&after=0") as slow:
+                    await slow.until("frontdesk:subscribed")
+                    following.set()
+                    await over.wait()
+
+            async with served(service) as address:
+                conversation = await conversation_of(address, hand)
+                for _ in range(60):
+                    await hand.note(conversation, BIG)
+                group.start_soon(stay, address, conversation)
+                await following.wait()
+            over.set()
+    assert service.connections == 0
