@@ -52,13 +52,15 @@ def state_of(settings: Settings, folder: Path) -> Path:
     """Where `chat`, `demo` and the demo desk keep what belongs to this folder; it is made."""
     whole = folder.resolve()
     name = hashlib.sha256(str(whole).encode()).hexdigest()[:8]
-    state = settings.state_folder / f"{whole.name or 'root'}-{name}"
+    return make_state(settings.state_folder / f"{whole.name or 'root'}-{name}")
+
+
+def make_state(state: Path) -> Path:
+    """The folder, made for this person alone. Raises DeskError."""
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise DeskError(
-            f"{state} cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder of yours"
-        ) from error
+        raise DeskError(f"{state} cannot be made ({error.strerror}); set XDG_STATE_HOME to another folder") from error
     return state
 
 

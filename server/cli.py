@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from . import task_commands
-from .commands import Database, DeskName, Folder, Token, epilog, explain, log_to_stderr, settings
+from .commands import (
+    Conversation,
+    Database,
+    DeskName,
+    Folder,
+    ServerAddress,
+    Token,
+    epilog,
+    explain,
+    log_to_stderr,
+    settings,
+)
 
 app = typer.Typer(
     name="frontdesk",
@@ -71,3 +82,40 @@ def worker(desk: DeskName = None, database: Database = None, folder: Folder = Pa
     found = choose_desk(desk, folder, chosen)
     with open_database(chosen) as storage:
         run_worker(found, storage, chosen, ready=lambda: typer.echo(f"working for {found.name} (Ctrl-C stops it)"))
+
+
+@app.command(epilog=epilog("frontdesk chat --folder ~/papers"))
+def chat(
+    desk: DeskName = None,
+    folder: Folder = Path(),
+    server: ServerAddress = None,
+    database: Database = None,
+    conversation: Conversation = None,
+    token: Token = None,
+) -> None:
+    """Talk to a desk: to the one of a running server, or to one inside this program.
+
+    At a terminal it goes on with the folder's last conversation; what ran in the background has gone on. From a pipe it
+    takes one message per line in a new conversation, answers each, waits for the tasks that were filed, and ends.
+    Without --server the database lies in ~/.local/state/frontdesk (XDG_STATE_HOME), one for each folder.
+    """
+    from .chat_command import converse
+
+    chosen = settings(server=server, database=database, token=token)
+    log_to_stderr(chosen)
+    raise typer.Exit(converse(chosen, desk, folder, conversation))
+
+
+@app.command(epilog=epilog("frontdesk demo --folder ~/papers"))
+def demo(folder: Folder = Path(), conversation: Conversation = None) -> None:
+    """Try it: the demo desk with its server on this machine, and a chat with it right here.
+
+    Other clients (the page, OpenAI's SDKs) can talk to it at the address that it shows. Without OPENAI_API_KEY a
+    rule-based stand-in answers, without a network.
+    """
+    from .chat_command import converse
+    from .settings import DEFAULT_PORT
+
+    chosen = settings(server="").model_copy(update={"server": None})
+    log_to_stderr(chosen)
+    raise typer.Exit(converse(chosen, None, folder, conversation, port=chosen.port or DEFAULT_PORT))

@@ -52,6 +52,12 @@ Database = Annotated[
 ServerAddress = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="The address of a running server.", show_default=False)
 ]
+Conversation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID", help="A conversation to go on with, `last` or `new`.", show_default="last at a terminal, else new"
+    ),
+]
 Token = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="What clients must show; better in FRONTDESK_TOKEN.", show_default=False),

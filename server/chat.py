@@ -1,0 +1,132 @@
+"""`frontdesk chat` without its terminal: a dialog over a link, what it remembers, and how a script at a pipe talks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import anyio
+import anyio.to_thread
+from anyio import CancelScope
+
+from .commands import Exit
+from .dialog import OVER, Dialog, Ended, News, Refused, Remark, TaskNews
+from .errors import AddressError
+from .link import Link
+from .remote import Remote, RemoteError
+
+NOTICE_SECONDS: Final = 10.0  # for the desk to say that a task has ended
+
+
+class Chat:
+    """One conversation with a server. ``memory`` is the file that says where the last one was left."""
+
+    def __init__(
+        self, address: str, dialog: Dialog, show: Callable[[News], None], *, memory: Path, token: str = ""
+    ) -> None:
+        self.dialog, self.failed = dialog, False
+        self.link = Link(address, dialog, self._news, token=token)
+        self._remote, self._memory, self._show = Remote(address, token), memory, show
+        self._problem: AddressError | None = None
+
+    async def run(self, talk: Callable[[], Awaitable[None]]) -> Exit:
+        """Stays connected while ``talk`` runs. Raises AddressError when there is no server, or no more."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._stay_connected, group.cancel_scope)
+            await self._recall_tasks()
+            await talk()
+            group.cancel_scope.cancel()
+        self._remember()
+        if self._problem is not None:
+            raise self._problem
+        return Exit.FAILED if self.failed else Exit.OK
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The conversation's tasks, as the server knows them, oldest first. Raises AddressError, RemoteError."""
+        if self.dialog.conversation is None:
+            return []
+        found = await anyio.to_thread.run_sync(
+            lambda: self._remote.get("tasks", conversation=self.dialog.conversation, limit=100)
+        )
+        return list(reversed(found["data"]))
+
+    async def _stay_connected(self, chat: CancelScope) -> None:
+        try:
+            await self.link.run()
+        except AddressError as error:
+            self._problem = error
+            chat.cancel()
+
+    async def _recall_tasks(self) -> None:
+        """What was running when the conversation was left; news about it comes after the last cursor seen."""
+        try:
+            for task in await self.tasks():
+                self.dialog.tasks.setdefault(task["id"], task)
+        except (AddressError, RemoteError):
+            return  # the link finds out, and says so
+
+    def _news(self, news: News) -> None:
+        match news:
+            case Ended(_, "failed", _) | Refused():
+                self.failed = True
+            case TaskNews("finished", task) if task["status"] in OVER - {"succeeded", "cancelled"}:
+                self.failed = True
+            case _:
+                pass
+        self._show(news)
+        if isinstance(news, Ended):
+            self._remember()
+
+    def _remember(self) -> None:
+        """Writes down where the conversation is, so that it can be gone on with."""
+        if self.dialog.conversation is None:
+            return
+        new = self._memory.with_suffix(".new")
+        new.write_text(json.dumps({"conversation": self.dialog.conversation, "cursor": self.dialog.cursor}), "utf-8")
+        new.replace(self._memory)
+
+    async def pipe(self, lines: TextIO) -> None:
+        """One message per line, each answered before the next is sent; then waits for the tasks that still run."""
+        while line := await anyio.to_thread.run_sync(lines.readline, abandon_on_cancel=True):
+            if line.strip():
+                self.link.say(line.strip())
+                await self.link.until(lambda: not self.dialog.is_waiting)
+        await self._wait_for_tasks()
+
+    async def _wait_for_tasks(self) -> None:
+        dialog = self.dialog
+        while True:
+            await self.link.catch_up()
+            if not (dialog.live_tasks or dialog.untold or dialog.running):
+                break
+            await self.link.until(lambda: not dialog.live_tasks)
+            with anyio.move_on_after(NOTICE_SECONDS):
+                await self.link.until(lambda: not dialog.untold)
+            dialog.untold.clear()
+            await self.link.until(lambda: not dialog.running)
+        asking = [
+            task["label"] for task in dialog.tasks.values() if task.get("question") and task["status"] not in OVER
+        ]
+        if asking:
+            self._show(Remark(f"{', '.join(asking)} waits for an answer; come back with frontdesk chat"))
+
+
+def recall(memory: Path, wanted: str) -> Dialog:
+    """The dialog to go on with: ``last``, ``new``, or a conversation's id."""
+    if wanted == "new":
+        return Dialog()
+    try:
+        left = json.loads(memory.read_text("utf-8"))
+        found = Dialog(conversation=str(left["conversation"]), cursor=int(left["cursor"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        found = Dialog()
+    return found if wanted in ("last", found.conversation) else Dialog(conversation=wanted)
+
+
+def stdin_lines() -> TextIO:
+    """Standard input; what is not UTF-8 is replaced, not fatal."""
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    return sys.stdin

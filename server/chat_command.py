@@ -1,0 +1,76 @@
+"""``frontdesk chat`` and ``frontdesk demo``: from options to a server, a conversation and a screen."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import sys
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+
+from .assembly import choose_desk, make_state, open_database, service_of, state_of
+from .chat import Chat, recall, stdin_lines
+from .commands import Exit
+from .dialog import Dialog, Remark
+from .embedded import embedded
+from .errors import AddressError
+from .render import Screen
+from .serving import listen
+from .settings import DEFAULT_HOST, Settings
+from .terminal import Terminal
+
+
+def converse(settings: Settings, desk: str | None, folder: Path, conversation: str | None, *, port: int = 0) -> Exit:
+    """Talks to the server that is named, or to one inside this process. Raises what the command line explains."""
+    if settings.server:
+        name = hashlib.sha256(settings.server.encode()).hexdigest()[:8]
+        memory = make_state(settings.state_folder / f"server-{name}") / "chat.json"
+        return _talk(settings.server, settings, memory, conversation)
+    state = state_of(settings, folder)
+    found = choose_desk(desk, folder, settings)
+    quick = settings.model_copy(update={"drain_seconds": 0.0})  # nobody else is connected
+    with (
+        open_database(settings, f"sqlite:///{state / 'desk.db'}") as database,
+        embedded(service_of(found, database, quick), _free_port(port)) as address,
+    ):
+        greeting = f"{found.name} at {address}" if port else ""
+        return _talk(address, settings, state / "chat.json", conversation, greeting)
+
+
+def _free_port(wanted: int) -> socket.socket:
+    """The wanted port, or another when that is taken."""
+    try:
+        return listen(DEFAULT_HOST, wanted)
+    except AddressError:
+        return listen(DEFAULT_HOST, 0)
+
+
+def _talk(address: str, settings: Settings, memory: Path, wanted: str | None, greeting: str = "") -> Exit:
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    dialog = recall(memory, wanted or ("last" if at_terminal else "new"))
+    screen = Screen(Console(soft_wrap=True, highlight=False))
+    token = settings.token.get_secret_value()
+    if not at_terminal:
+        chat = Chat(address, dialog, screen.show, memory=memory, token=token)
+        return anyio.run(chat.run, lambda: chat.pipe(stdin_lines()))
+    _greet(screen, dialog, greeting)
+
+    async def at_the_terminal() -> Exit:
+        terminal = Terminal(screen)
+        chat = Chat(address, dialog, terminal.show, memory=memory, token=token)
+        return await chat.run(lambda: terminal.talk(chat))
+
+    anyio.run(at_the_terminal)
+    if dialog.conversation is not None:
+        screen.show(Remark(f"come back with: frontdesk chat --conversation {dialog.conversation}"))
+    return Exit.OK
+
+
+def _greet(screen: Screen, dialog: Dialog, greeting: str) -> None:
+    if greeting:
+        screen.show(Remark(greeting))
+    if dialog.conversation is not None:
+        screen.show(Remark(f"going on with {dialog.conversation} (begin anew with --conversation new)"))
+    screen.show(Remark("/help shows the commands, Ctrl-C cancels, /quit leaves"))

@@ -1,0 +1,295 @@
+"""A person's side of a conversation: what has been sent, what has been seen, what is to be shown. Pure.
+
+A client like any other. It names its inputs, so that sending one again after a lost connection is harmless; it resumes
+from the last cursor that it has seen, and drops what it has seen before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlencode
+
+from .outgoing import TERMINAL
+
+JSON: TypeAlias = dict[str, Any]
+
+OVER: Final = frozenset({"succeeded", "failed", "cancelled", "held"})
+ENDINGS: Final = {"response.completed": "completed", "response.failed": "failed", "response.incomplete": "incomplete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A piece of what an agent says; ``begins`` a message of its own."""
+
+    agent: str
+    text: str
+    begins: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A tool was called, and has answered: ``error`` is empty when it went well."""
+
+    agent: str
+    tool: str
+    arguments: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The conversation has moved to another agent."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNews:
+    """Something about a task: ``what`` is created, updated or finished."""
+
+    what: str
+    task: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A response has ended; ``problem`` says why when it did not complete."""
+
+    response_id: str
+    status: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that was asked for was not accepted; ``input_id`` is empty unless it was an input."""
+
+    input_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A word of the client itself."""
+
+    text: str
+
+
+News: TypeAlias = Said | Called | Moved | TaskNews | Ended | Refused | Remark
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One conversation as its client knows it. ``cursor`` is the last one seen."""
+
+    conversation: str | None = None
+    cursor: int | None = None
+    inputs: dict[str, JSON] = field(default_factory=dict[str, JSON])  # sent or to be sent, and not known to be accepted
+    answers: dict[str, str] = field(default_factory=dict[str, str])  # input id -> response that has not ended
+    running: dict[str, None] = field(default_factory=dict[str, None])  # responses that have begun, and not ended
+    tasks: dict[str, JSON] = field(default_factory=dict[str, JSON])
+    untold: set[str] = field(default_factory=set[str])  # labels of tasks that have ended, and no agent has said so
+    connections: int = 0
+    _asked: int = 0  # subscriptions over this connection
+    _confirmed: int = 0
+    _head: int = 0  # where the log ended when the last of them was confirmed
+    _told: set[str] = field(default_factory=set[str])
+    _agents: dict[str, str] = field(default_factory=dict[str, str])  # item -> who
+    _shown: dict[str, int] = field(default_factory=dict[str, int])  # item -> characters
+
+    # --- what goes out
+
+    def say(self, text: str) -> JSON:
+        """The message that sends an input; it is kept until the server has it."""
+        input_id = f"in_{secrets.token_hex(8)}"
+        message: JSON = {"type": "response.create", "input": text, "metadata": {"frontdesk:input_id": input_id}}
+        if self.conversation is not None:
+            message["conversation"] = self.conversation
+        self.inputs[input_id] = message
+        return message
+
+    def connect(self) -> str:
+        """A new connection is made: the query of its upgrade asks for what follows the last event that was seen."""
+        self.connections += 1
+        self._confirmed = 0
+        self._asked = int(self.conversation is not None)
+        if self.conversation is None:
+            return ""
+        after = {} if self.cursor is None else {"after": str(self.cursor)}
+        return "?" + urlencode({"conversation": self.conversation, **after})
+
+    def subscribe(self, after: str | None = None) -> JSON:
+        """The message that subscribes to the conversation; once more, it only asks where its log ends."""
+        self._asked += 1
+        message: JSON = {"type": "frontdesk:subscribe", "conversation": self.conversation}
+        return message if after is None else {**message, "after": after}
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything has come in that was in the log when `subscribe` was last answered."""
+        return self._confirmed == self._asked and (self.cursor or 0) >= self._head
+
+    def cancel(self) -> JSON | None:
+        """The message that cancels the response that is running."""
+        if not self.running:
+            return None
+        return {"type": "frontdesk:cancel", "response_id": next(reversed(self.running))}
+
+    def task(self, label: str) -> JSON | None:
+        """A task by its label or id."""
+        found = (task for task in self.tasks.values() if label.upper() == task["label"] or label == task["id"])
+        return next(found, None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an input has not been answered to its end."""
+        return bool(self.inputs or self.answers)
+
+    @property
+    def live_tasks(self) -> list[JSON]:
+        """Tasks that will go on by themselves."""
+        return [task for task in self.tasks.values() if task["status"] not in OVER and not task.get("question")]
+
+    # --- what comes in
+
+    def receive(self, event: JSON) -> Iterator[News | JSON]:
+        """What an event means: news to be shown, and messages to be sent (a subscription to a new conversation)."""
+        if self._seen_before(event):
+            return
+        kind = event["type"]
+        if kind == "response.created":
+            yield from self._created(event)
+        elif kind in TERMINAL:
+            yield self._ended(event)
+        elif kind.startswith("frontdesk:task."):
+            yield self._task(kind.removeprefix("frontdesk:task."), event["task"])
+        elif kind.startswith("response."):
+            yield from self._said(kind, event)
+        elif kind == "error":
+            yield from self._refused(event)
+        else:
+            yield from self._other(kind, event)
+
+    def _seen_before(self, event: JSON) -> bool:
+        if "cursor" not in event or event["type"] == "frontdesk:subscribed":
+            return False
+        cursor = int(event["cursor"])
+        if self.conversation is None:
+            self.conversation = event["conversation"]
+        if event.get("conversation") != self.conversation or (self.cursor is not None and cursor <= self.cursor):
+            return True
+        self.cursor = cursor
+        return False
+
+    def _created(self, event: JSON) -> Iterator[JSON]:
+        response = event["response"]
+        input_id = _part(response, "metadata").get("frontdesk:input_id", "")
+        sent = self.inputs.pop(input_id, None)
+        if sent is not None:
+            self.answers[input_id] = response["id"]
+        self.running[response["id"]] = None
+        if sent is not None and "conversation" not in sent:
+            for waiting in self.inputs.values():
+                waiting["conversation"] = self.conversation
+            yield self.subscribe(event["cursor"])
+
+    def _ended(self, event: JSON) -> Ended:
+        response = event["response"]
+        self.running.pop(response["id"], None)
+        self.answers = {one: other for one, other in self.answers.items() if other != response["id"]}
+        self.untold -= self._told
+        self._told.clear()
+        self._agents.clear()
+        self._shown.clear()
+        return Ended(response["id"], response["status"], _problem(response))
+
+    def _task(self, what: str, task: JSON) -> TaskNews:
+        self.tasks[task["id"]] = task
+        if what == "finished":
+            self.untold.add(task["label"])
+        return TaskNews(what, task)
+
+    def _said(self, kind: str, event: JSON) -> Iterator[News]:
+        item = event.get("item_id", "")
+        if kind == "response.output_item.added":
+            self._agents[event["item"]["id"]] = _agent(event["item"])
+        elif kind == "response.output_text.delta":
+            yield self._piece(item, event["delta"])
+        elif kind == "response.output_text.done" and len(event["text"]) > self._shown.get(item, 0):
+            yield self._piece(item, event["text"][self._shown.get(item, 0) :])  # deltas that a replay has left out
+        elif kind == "response.output_item.done":
+            yield from self._item(event["item"])
+
+    def _piece(self, item: str, text: str) -> Said:
+        begins = item not in self._shown
+        self._shown[item] = self._shown.get(item, 0) + len(text)
+        return Said(self._agents.get(item, ""), text, begins)
+
+    def _item(self, item: JSON) -> Iterator[News]:
+        if item["type"] == "mcp_call" and item["server_label"] == "tasks":
+            self._told |= {label for label in self.untold if f'"{label}"' in item["arguments"]}
+        elif item["type"] == "mcp_call" and item["server_label"] != "handoff":
+            yield Called(_agent(item), item["name"], item["arguments"], _error(item))
+        elif item["type"] == "mcp_approval_request":
+            yield Remark(f"{item['name']} waits for an approval")
+
+    def _refused(self, event: JSON) -> Iterator[News | JSON]:
+        error, input_id = event["error"], event.get("input_id", "")
+        if error["code"] == "conversation_not_found" and (self.conversation is not None or input_id in self.inputs):
+            if self.conversation is not None:
+                yield Remark("that conversation is not there any more; a new one begins")
+            self.conversation = self.cursor = None
+            for message in self.inputs.values():
+                message.pop("conversation", None)
+                yield message
+            return
+        self.inputs.pop(input_id, None)
+        yield Refused(input_id, error["message"])
+
+    def _other(self, kind: str, event: Mapping[str, Any]) -> Iterator[News]:
+        if kind == "frontdesk:accepted" and event["input_id"] in self.inputs:
+            self.answers[event["input_id"]] = event["response_id"]
+            del self.inputs[event["input_id"]]
+        elif kind == "frontdesk:subscribed":
+            self._confirmed += 1
+            self._head = int(event["cursor"])
+        elif kind == "frontdesk:agent.changed":
+            yield Moved(event["to"])
+        elif kind == "frontdesk:draining":
+            yield Remark("the server is stopping; what runs goes on when it is back")
+        elif kind == "frontdesk:gap":
+            yield Remark("some older events are not kept any more")
+
+
+def _part(of: JSON, name: str) -> JSON:
+    """An object inside another; empty when it is not there, or null."""
+    found: JSON | None = of.get(name)
+    return found or {}
+
+
+def _agent(item: JSON) -> str:
+    return str(_part(item, "agent").get("agent_name", ""))
+
+
+def _error(item: JSON) -> str:
+    if not item.get("error"):
+        return ""
+    content: list[JSON] = item["error"].get("content") or [{}]
+    return str(content[0].get("text") or "it failed")
+
+
+def _problem(response: JSON) -> str:
+    match response["status"]:
+        case "failed":
+            return str(_part(response, "error").get("message") or "it failed")
+        case "incomplete":
+            limit = _part(response, "metadata").get("frontdesk:limit")
+            reason = _part(response, "incomplete_details").get("reason") or "it did not come to its end"
+            return f"stopped at a limit: {limit}" if limit else str(reason)
+        case "cancelled":
+            return "cancelled"
+        case _:
+            return ""
