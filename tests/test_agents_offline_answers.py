@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from frontdesk.agents.model import ToolSpec
-from frontdesk.agents.models.offline_answer import outputs_text, phrase, task_line, title
-from frontdesk.agents.models.offline_catalogue import catalogue
-from frontdesk.agents.models.offline_clause import clause
-from frontdesk.agents.models.offline_combine import equation, found_numbers, given, main_number, products, written
-from frontdesk.agents.models.offline_schema import parameters_of
-from frontdesk.agents.models.offline_turn import Made, parsed, read
+from frontdesk.agents.models.offline.answer import outputs_text, phrase, task_line, title
+from frontdesk.agents.models.offline.catalogue import catalogue
+from frontdesk.agents.models.offline.clause import clause
+from frontdesk.agents.models.offline.combine import equation, found_numbers, given, main_number, products, written
+from frontdesk.agents.models.offline.schema import parameters_of
+from frontdesk.agents.models.offline.turn import Made, parsed, read
 
 JSON = dict[str, Any]
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from frontdesk.agents.model import ToolSpec
-from frontdesk.agents.models.offline_arguments import fill
-from frontdesk.agents.models.offline_catalogue import catalogue
-from frontdesk.agents.models.offline_clause import READ, clause
-from frontdesk.agents.models.offline_schema import fits, kind_of, members, options, parameters_of, resolved
-from frontdesk.agents.models.offline_words import stems
+from frontdesk.agents.models.offline.arguments import fill
+from frontdesk.agents.models.offline.catalogue import catalogue
+from frontdesk.agents.models.offline.clause import READ, clause
+from frontdesk.agents.models.offline.schema import fits, kind_of, members, options, parameters_of, resolved
+from frontdesk.agents.models.offline.words import stems
 
 JSON = dict[str, Any]
 TEXT: JSON = {"type": "string"}

@@ -19,8 +19,8 @@ from frontdesk.agents.model import (
     ToolSpec,
 )
 from frontdesk.agents.models.offline import OfflineModel
-from frontdesk.agents.models.offline_plan import Desk
-from frontdesk.agents.models.offline_reply import Reply, next_reply
+from frontdesk.agents.models.offline.plan import Desk
+from frontdesk.agents.models.offline.reply import Reply, next_reply
 
 JSON = dict[str, Any]
 TEXT: JSON = {"type": "string"}

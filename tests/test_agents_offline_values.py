@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from frontdesk.agents.models.offline_clause import after_word, before, clause, says, yes_or_no
-from frontdesk.agents.models.offline_members import named_members
-from frontdesk.agents.models.offline_money import currencies, target
-from frontdesk.agents.models.offline_smalltalk import small_talk
-from frontdesk.agents.models.offline_split import split
-from frontdesk.agents.models.offline_time import dates, times
-from frontdesk.agents.models.offline_values import scan
-from frontdesk.agents.models.offline_words import fold, pairs, stem, stems, terms
+from frontdesk.agents.models.offline.clause import after_word, before, clause, says, yes_or_no
+from frontdesk.agents.models.offline.members import named_members
+from frontdesk.agents.models.offline.money import currencies, target
+from frontdesk.agents.models.offline.smalltalk import small_talk
+from frontdesk.agents.models.offline.split import split
+from frontdesk.agents.models.offline.time import dates, times
+from frontdesk.agents.models.offline.values import scan
+from frontdesk.agents.models.offline.words import fold, pairs, stem, stems, terms
 
 
 @pytest.mark.parametrize(

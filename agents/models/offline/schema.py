@@ -15,8 +15,8 @@ from datetime import date, datetime, time
 from functools import partial
 from typing import Any, Final, cast
 
-from ..model import JSON
-from .offline_words import stems
+from ...model import JSON
+from .words import stems
 
 _DEPTH: Final = 24  # of references into references: a schema may refer to itself
 

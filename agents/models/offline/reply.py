@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from ..model import JSON, ModelRequest, ToolSpec
-from .offline_about import STAND_IN, introduction, no_match, question
-from .offline_answer import notices_text, outputs_text, title
-from .offline_candidate import Candidate
-from .offline_catalogue import catalogue
-from .offline_clause import clause
-from .offline_combine import equation, found_numbers, given, multiplies, products
-from .offline_money import target
-from .offline_plan import Desk, Later, Part, Wanted, filled, remembered_plan
-from .offline_schema import as_object, fits, kind_of, members
-from .offline_smalltalk import small_talk
-from .offline_tasks import TASK_TOOLS
-from .offline_turn import NOTICE, Made, Turn, read
-from .offline_words import WEAK, stems
+from ...model import JSON, ModelRequest, ToolSpec
+from .about import STAND_IN, introduction, no_match, question
+from .answer import notices_text, outputs_text, title
+from .candidate import Candidate
+from .catalogue import catalogue
+from .clause import clause
+from .combine import equation, found_numbers, given, multiplies, products
+from .money import target
+from .plan import Desk, Later, Part, Wanted, filled, remembered_plan
+from .schema import as_object, fits, kind_of, members
+from .smalltalk import small_talk
+from .tasks import TASK_TOOLS
+from .turn import NOTICE, Made, Turn, read
+from .words import WEAK, stems
 
 _ROUNDS: Final = 8  # replies with calls, for one message of a person
 _CALLS: Final = 32

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from .offline_clause import READ
-from .offline_values import overlap, scan
+from .clause import READ
+from .values import overlap, scan
 
 _AND: Final = r"and then|and also|and|then|also|plus|und dann|und|dann|sowie|et|puis|y|luego"
 _BORDER: Final = re.compile(

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..model import JSON, ToolSpec
-from .offline_clause import READ
-from .offline_schema import fits, parameters_of
-from .offline_words import WEAK, fold, stems
+from ...model import JSON, ToolSpec
+from .clause import READ
+from .schema import fits, parameters_of
+from .words import WEAK, fold, stems
 
 TASK_TOOLS: Final = frozenset(
     {

@@ -1,7 +1,7 @@
 """What a text holds that can be an argument: quoted words, paths, labels, dates, numbers, names. Found once, with
 their places.
 
-It knows kinds of values, not parameters: which value goes where is decided in ``offline_arguments``.
+It knows kinds of values, not parameters: which value goes where is decided in ``arguments``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import partial
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
-from . import offline_vocabulary as vocabulary
-from .offline_money import currencies
-from .offline_time import dates, times
-from .offline_words import fold, tokens, unspaced
+from . import vocabulary
+from .money import currencies
+from .time import dates, times
+from .words import fold, tokens, unspaced
 
 Kind: TypeAlias = Literal[
     "quoted", "url", "email", "path", "label", "date", "time", "currency", "id", "number", "name", "here"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from ..model import JSON, ToolSpec
-from .offline_candidate import Candidate, Keyword
-from .offline_roles import role_of
-from .offline_schema import Parameter, as_object, kind_of, members, options, parameters_of, resolved
-from .offline_texts import role_kinds
-from .offline_values import Kind
-from .offline_words import fold, stems, unspaced
+from ...model import JSON, ToolSpec
+from .candidate import Candidate, Keyword
+from .roles import role_of
+from .schema import Parameter, as_object, kind_of, members, options, parameters_of, resolved
+from .texts import role_kinds
+from .values import Kind
+from .words import fold, stems, unspaced
 
 CREATE_TASK: Final = "create_task"
 NAME: Final = 3.0

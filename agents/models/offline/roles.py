@@ -7,8 +7,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from .offline_clause import Direction
-from .offline_words import fold, name_parts
+from .clause import Direction
+from .words import fold, name_parts
 
 Role: TypeAlias = Literal[
     "path",

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, cast
 
-from ..model import JSON
-from .offline_combine import written
-from .offline_schema import as_list, as_object
-from .offline_tasks import TASK_TOOLS
-from .offline_turn import NOTICE, Made
+from ...model import JSON
+from .combine import written
+from .schema import as_list, as_object
+from .tasks import TASK_TOOLS
+from .turn import NOTICE, Made
 
 _LINES: Final = 20
 _LONG: Final = 4000

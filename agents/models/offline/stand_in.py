@@ -2,7 +2,7 @@
 gets the same reply.
 
 It plans over whatever tools it is given, for any desk, and never claims to be more than it is. What it decides is
-in ``offline_reply`` and the files below it; here a decision becomes a stream of events.
+in ``reply`` and the files below it; here a decision becomes a stream of events.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Final
 import anyio
 from pydantic_core import to_json
 
-from ..model import FunctionCall, Message, ModelEvent, ModelRequest, ReplyDone, TextDelta, ToolSpec, Usage
-from .offline_plan import Desk
-from .offline_reply import next_reply
+from ...model import FunctionCall, Message, ModelEvent, ModelRequest, ReplyDone, TextDelta, ToolSpec, Usage
+from .plan import Desk
+from .reply import next_reply
 
 _PIECE: Final = re.compile(r"\s*\S+\s*")
 _DESKS: Final = 64

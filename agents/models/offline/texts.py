@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from ..model import JSON
-from .offline_clause import READ, Clause, after_name, after_word, rest
-from .offline_roles import PREPOSITIONS, Role
-from .offline_schema import Parameter, matches
-from .offline_values import Kind, Value, overlap
-from .offline_vocabulary import STOP
-from .offline_words import stem, stems
+from ...model import JSON
+from .clause import READ, Clause, after_name, after_word, rest
+from .roles import PREPOSITIONS, Role
+from .schema import Parameter, matches
+from .values import Kind, Value, overlap
+from .vocabulary import STOP
+from .words import stem, stems
 
 Place = tuple[int, int]
 

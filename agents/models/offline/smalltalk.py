@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from .offline_words import fold
+from .words import fold
 
 _END: Final = r"[\s,.!?~]*"
 _GREETING: Final = (

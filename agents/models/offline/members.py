@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .offline_clause import Clause, negated
-from .offline_money import currencies
-from .offline_values import Value
-from .offline_words import Token, fold, name_parts, stem, unspaced
+from .clause import Clause, negated
+from .money import currencies
+from .values import Value
+from .words import Token, fold, name_parts, stem, unspaced
 
 
 def named_members(clause: Clause, members: list[Any], synonyms: tuple[tuple[str, str], ...] = ()) -> tuple[Value, ...]:

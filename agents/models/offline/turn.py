@@ -13,8 +13,8 @@ from typing import Final, cast
 
 from pydantic_core import from_json
 
-from ..model import JSON
-from .offline_schema import as_list, as_object
+from ...model import JSON
+from .schema import as_list, as_object
 
 NOTICE: Final = "check_task"
 STILL_NEEDED: Final = "I still need"

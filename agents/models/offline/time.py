@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Final
 
-from .offline_words import fold
+from .words import fold
 
 
 @dataclass(frozen=True, slots=True)

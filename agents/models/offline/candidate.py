@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from ..model import JSON, ToolSpec
-from .offline_schema import Parameter, as_object, members, parameters_of, resolved
-from .offline_values import Kind
-from .offline_words import EFFECTS, name_parts, stem
+from ...model import JSON, ToolSpec
+from .schema import Parameter, as_object, members, parameters_of, resolved
+from .values import Kind
+from .words import EFFECTS, name_parts, stem
 
 
 class Keyword(NamedTuple):

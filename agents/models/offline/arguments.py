@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..model import JSON
-from .offline_clause import Clause, direction, joined, says, yes_or_no
-from .offline_members import named_members
-from .offline_numbers import number_for
-from .offline_roles import direction_of, role_of
-from .offline_schema import Parameter, kind_of, members, parameters_of
-from .offline_texts import as_text, free_text, role_kinds
-from .offline_values import Value, overlap
-from .offline_words import stems
+from ...model import JSON
+from .clause import Clause, direction, joined, says, yes_or_no
+from .members import named_members
+from .numbers import number_for
+from .roles import direction_of, role_of
+from .schema import Parameter, kind_of, members, parameters_of
+from .texts import as_text, free_text, role_kinds
+from .values import Value, overlap
+from .words import stems
 
 MISSING: Final = object()
 """Said of a parameter that the text has nothing for."""

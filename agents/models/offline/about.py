@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .offline_candidate import Candidate
-from .offline_plan import Later
-from .offline_schema import Parameter, as_object, kind_of, members
-from .offline_turn import STILL_NEEDED
+from .candidate import Candidate
+from .plan import Later
+from .schema import Parameter, as_object, kind_of, members
+from .turn import STILL_NEEDED
 
 _MOST: Final = 12
 STAND_IN: Final = "the offline model, a rule-based stand-in for a language model"

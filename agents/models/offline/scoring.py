@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .offline_candidate import Candidate, Keyword
-from .offline_catalogue import KEYWORD, MEMBER, NAME, PARAMETER
-from .offline_clause import Clause
-from .offline_words import UNDOING, WEAK, fold, unspaced
+from .candidate import Candidate, Keyword
+from .catalogue import KEYWORD, MEMBER, NAME, PARAMETER
+from .clause import Clause
+from .words import UNDOING, WEAK, fold, unspaced
 
 ENOUGH: Final = 2.0
 """From this score on a candidate is taken seriously."""

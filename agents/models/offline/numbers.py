@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from .offline_clause import Clause
-from .offline_schema import Parameter
-from .offline_values import Value
-from .offline_vocabulary import STOP
-from .offline_words import fold, stem, stems
+from .clause import Clause
+from .schema import Parameter
+from .values import Value
+from .vocabulary import STOP
+from .words import fold, stem, stems
 
 _SCALES: Final[tuple[dict[str, float], ...]] = (
     {

@@ -13,19 +13,19 @@ from datetime import date
 from functools import lru_cache, partial
 from typing import Final
 
-from ..model import JSON, ToolSpec
-from .offline_arguments import Filled, fill
-from .offline_candidate import Candidate
-from .offline_catalogue import catalogue
-from .offline_clause import Clause, clause, money
-from .offline_combine import combines, multiplies
-from .offline_money import target
-from .offline_schema import Parameter, fits, kind_of
-from .offline_scoring import ENOUGH, Match, frequencies, match
-from .offline_smalltalk import small_talk
-from .offline_split import split
-from .offline_tasks import TASK_TOOLS, task_calls
-from .offline_words import RELATED, WEAK, compounds, stems, tokens
+from ...model import JSON, ToolSpec
+from .arguments import Filled, fill
+from .candidate import Candidate
+from .catalogue import catalogue
+from .clause import Clause, clause, money
+from .combine import combines, multiplies
+from .money import target
+from .schema import Parameter, fits, kind_of
+from .scoring import ENOUGH, Match, frequencies, match
+from .smalltalk import small_talk
+from .split import split
+from .tasks import TASK_TOOLS, task_calls
+from .words import RELATED, WEAK, compounds, stems, tokens
 
 _LOOKUPS: Final = 4  # at most so many tools for one clause
 

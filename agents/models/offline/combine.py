@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from ..model import JSON
-from .offline_candidate import Candidate
-from .offline_clause import Clause
-from .offline_money import currencies, target
-from .offline_schema import Parameter, as_object
-from .offline_turn import Made
-from .offline_values import overlap, scan
-from .offline_words import stems
+from ...model import JSON
+from .candidate import Candidate
+from .clause import Clause
+from .money import currencies, target
+from .schema import Parameter, as_object
+from .turn import Made
+from .values import overlap, scan
+from .words import stems
 
 _MULTIPLIES: Final = stems(
     "multiply multiplication product times convert conversion 곱하기 곱셈 multiplizieren produkt"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal, TypeAlias
 
-from . import offline_vocabulary as vocabulary
-from .offline_money import currencies
-from .offline_values import Value, overlap, scan
-from .offline_words import WEAK, Token, fold, stem, stems, terms, tokens, unspaced
+from . import vocabulary
+from .money import currencies
+from .values import Value, overlap, scan
+from .words import WEAK, Token, fold, stem, stems, terms, tokens, unspaced
 
 READ: Final = 4000
 """So many characters of a text are looked at: what a person asks for stands in the beginning, the rest is material."""
