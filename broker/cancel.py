@@ -8,7 +8,7 @@ from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import Task
 from . import rows, turns
 from .connection import Connection
-from .endings import end
+from .endings import end, waiters_of
 from .errors import ResponseNotFound, TaskNotFound
 from .failpoints import operation
 from .rows import TaskRow
@@ -27,35 +27,54 @@ CHILDREN: Statement = Statement(
 
 @operation
 def cancel_task(conn: Connection, task_id: str, tenant: str) -> TaskRow:
-    """Asks for a task and its children to be cancelled; returns the task as it is then. A terminal task stays as it is.
+    """Asks for a task and everything below it to be cancelled; returns the task as it is then. A terminal task stays as
+    it is.
 
     Raises TaskNotFound.
     """
-    row = rows.lock_one(conn, task_id)
-    if row is None or row["tenant"] != tenant or row["kind"] == "turn":
+    found = rows.read(conn, task_id)
+    if found is None or found["tenant"] != tenant or found["kind"] == "turn":
         raise TaskNotFound(task_id)
-    _ask(conn, row)
-    return rows.read(conn, task_id) or row
+    family = _family(conn, task_id)
+    while True:
+        locked = rows.lock_with_conversations(conn, [*family, *_waiters(conn, family)])
+        grown = _family(conn, task_id)
+        if len(grown) == len(family):
+            break
+        family = grown  # a child was filed before its parent was locked; now none can be
+    for one in family:
+        if one in locked:
+            _ask(conn, locked[one])
+    return rows.read(conn, task_id) or found
+
+
+def _family(conn: Connection, task_id: str) -> list[str]:
+    """The task and what it has filed, directly or not, that is live: parents first."""
+    found = [task_id]
+    for one in found:
+        found += [str(child) for (child,) in conn.all(CHILDREN, {"id": one})]
+    return found
+
+
+def _waiters(conn: Connection, family: list[str]) -> list[str]:
+    return waiters_of(conn, *family) if conn.dialect != "sqlite" else []
 
 
 def _ask(conn: Connection, row: TaskRow) -> None:
     if row["status"] in TERMINAL:
         return
     if row["kind"] == "function" and row["status"] in (Status.QUEUED, Status.WAITING):
-        conn.run(ASK, {"id": row["id"]})
         row["cancel_requested"] = 1
+        conn.run(ASK, {"id": row["id"]})
         end(conn, row, Action.CANCEL)
     else:
         ask_turn(conn, row)
         rows.tell(conn, row, "updated")
-    for (child,) in conn.all(CHILDREN, {"id": row["id"]}):
-        found = rows.lock_one(conn, str(child))
-        if found is not None:
-            _ask(conn, found)
 
 
 def ask_turn(conn: Connection, row: TaskRow) -> None:
-    """Asks for a turn or a delegated run to be cancelled: its own worker ends it, so that its conversation stays valid."""
+    """Asks for a turn or a delegated run to be cancelled: its own worker ends it, so that its conversation stays
+    valid."""
     conn.run(ASK, {"id": row["id"]})
     row["cancel_requested"] = 1
     if row["status"] == Status.WAITING:
@@ -65,7 +84,8 @@ def ask_turn(conn: Connection, row: TaskRow) -> None:
 
 @operation
 def cancel_response(conn: Connection, response_id: str, tenant: str) -> None:
-    """Asks for a response to be cancelled; one that is still queued ends when its turn comes. Raises ResponseNotFound."""
+    """Asks for a response to be cancelled; one that is still queued ends when its turn comes. Raises
+    ResponseNotFound."""
     found = turns.read(conn, response_id)
     if found is None or found["tenant"] != tenant:
         raise ResponseNotFound(response_id)

@@ -1,7 +1,8 @@
 """Clocks and the identity of a process. Two clocks, never mixed: wall time is shown, the database's clock decides.
 
-On SQLite the database's clock is this machine's time since boot (it also counts sleep; a change of the wall clock does not move it),
-plus an offset stored in the database so that it goes on after a reboot. On PostgreSQL it is the database server's clock.
+On SQLite the database's clock is this machine's time since boot (it also counts sleep; a change of the wall clock
+does not move it), plus an offset stored in the database so that it goes on after a reboot. On PostgreSQL it is the
+database server's clock.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def process_space() -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """When the process started, in the kernel's ticks; None when there is no such process, "" when it cannot be told."""
+    """When the process started, in the kernel's ticks; None when there is no such process, "" when that is unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
     except FileNotFoundError:
@@ -69,7 +70,8 @@ def _exists(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a lease: a worker of a process. ``text`` is what is stored; ``boot`` also names the process ids' space."""
+    """Who holds a lease: a worker of a process. ``text`` is what is stored; ``boot`` also names the process ids'
+    space."""
 
     boot: str
     pid: int

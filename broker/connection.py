@@ -21,11 +21,12 @@ Row: TypeAlias = Sequence[Any]
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_dialect", "_engine", "_now", "hints")
+    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "hints")
 
     def __init__(self, engine: Engine, cursor: Cursor, now: float | None = None) -> None:
         self._engine, self._cursor, self._now = engine, cursor, now
-        self._dialect = engine.dialect
+        self._dialect: DialectName = engine.dialect
+        self._moments = 0
         self.hints: list[Hint] = []
 
     @property
@@ -65,6 +66,11 @@ class Connection:
             self._now = self._engine.now(self._cursor)
         return self._now
 
+    def moment(self) -> float:
+        """The database's clock, a microsecond later each time, so that what one function makes has an order."""
+        self._moments += 1
+        return self.now() + (self._moments - 1) * 1e-6
+
     def wall(self) -> float:
         """Wall time, for what is shown to people."""
         return wall()
@@ -76,3 +82,4 @@ class Connection:
     def renewed(self) -> None:
         """A new function begins on this connection."""
         self._now = None
+        self._moments = 0

@@ -1,9 +1,9 @@
 """The one write path: every change is a function of a connection, run on the writer's thread, committed with its
 neighbours.
 
-``await database.write(fn, *args)`` returns what ``fn(connection, *args)`` returned, after the commit that holds it. What
-is not here: any statement, any table. An awaiting caller may be cancelled; the function then still runs, or never does:
-``take`` says what to do with a result that nobody receives.
+``await database.write(fn, *args)`` returns what ``fn(connection, *args)`` returned, after the commit that holds it.
+What is not here: any statement, any table. An awaiting caller may be cancelled; the function then still runs, or
+never does: ``take`` says what to do with a result that nobody receives.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ READERS: Final = 3
 
 
 class Database:
-    """An open database. Use ``Database.open``; call ``close`` when done. Methods may be called from any thread or loop."""
+    """An open database. Use ``Database.open``; call ``close`` when done. Methods may be called from any thread or
+    loop."""
 
     def __init__(self, engine: Engine, *, failpoint: str | None = None) -> None:
         self.engine = engine
@@ -54,11 +55,12 @@ class Database:
         patience: float = 5.0,
         failpoint: str | None = None,
     ) -> Database:
-        """Opens the database, creating or checking its schema. It blocks for as long as that takes (milliseconds, usually).
+        """Opens the database, creating or checking its schema. It blocks for as long as that takes (milliseconds,
+        usually).
 
-        ``durable=False`` is for tests and throw-away desks. ``exclusive`` keeps other processes away from a SQLite file;
-        by default, where its version is not safe for two. ``patience``: seconds to wait for another program's lock on
-        it. Raises a DatabaseError that says what to do.
+        ``durable=False`` is for tests and throw-away desks. ``exclusive`` keeps other processes away from a SQLite
+        file; by default, where its version is not safe for two. ``patience``: seconds to wait for another program's
+        lock on it. Raises a DatabaseError that says what to do.
         """
         engine = engine_of(url, durable=durable, exclusive=exclusive, patience=patience)
         database = cls(engine, failpoint=failpoint)
@@ -120,7 +122,8 @@ class Database:
 
     async def _ask(self, call: Call[T]) -> T:
         call.loop = asyncio.get_running_loop()
-        call.future = future = call.loop.create_future()
+        future: asyncio.Future[T] = call.loop.create_future()
+        call.future = future
         self._writer.submit(call)
         try:
             return await future

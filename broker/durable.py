@@ -1,7 +1,7 @@
 """Records of durable calls: what a task function asked for, in order, so that running it again returns the same.
 
-Each function is one commit. What a crash leaves: before it, nothing, and the call is made again under the same position; after it, the
-record, and the call is not made again.
+Each function is one commit. What a crash leaves: before it, nothing, and the call is made again under the same
+position; after it, the record, and the call is not made again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
-from ..tasks.states import TERMINAL, Status
+from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import DurableCall, Task, TaskRequest
 from . import notices, queue, rows, turns, waits
 from .connection import Connection
+from .endings import end
 from .errors import TaskNotFound
 from .failpoints import operation
 from .queue import Origin
 from .rows import Claim, TaskRow
 from .statements import Statement, insert_row, p, table
-from .wakeups import TasksReady
 
 call, task = table(DurableCall), table(Task)
 
@@ -94,15 +94,26 @@ def record_create(conn: Connection, claim: Claim, position: int, key: str, reque
     return child
 
 
+def _is_cancelled(conn: Connection, row: TaskRow) -> bool:
+    """A function that is to be cancelled does not go to sleep: it ends here. Whether it did."""
+    if not row["cancel_requested"]:
+        return False
+    end(conn, row, Action.CANCEL)
+    return True
+
+
 @operation
 def record_wait(
     conn: Connection, claim: Claim, position: int, key: str, awaited: Sequence[str], need: int | None
 ) -> list[dict[str, Any]] | None:
-    """Waits for tasks: their views when enough have ended, else None and the run is parked.
+    """Waits for tasks: their views when enough have ended, else None and the run is parked (or was to be cancelled, and
+    has ended).
 
     Raises LeaseLost, CircularWait, TaskNotFound.
     """
-    row = queue.held_row(conn, claim)
+    row = queue.held_row(conn, claim, also=awaited)
+    if _is_cancelled(conn, row):
+        return None
     if waits.park(conn, claim, row, awaited=awaited, need=need):
         _put(conn, claim, position, "wait", key, None, done=False)
         return None
@@ -122,8 +133,9 @@ def _whole(row: TaskRow) -> dict[str, Any]:
 def record_sleep(conn: Connection, claim: Claim, position: int, key: str, seconds: float) -> None:
     """Parks the run for so many seconds of elapsed time. Raises LeaseLost."""
     row = queue.held_row(conn, claim)
-    _put(conn, claim, position, "sleep", key, conn.now() + seconds, done=False)
-    waits.park(conn, claim, row, seconds=seconds)
+    if not _is_cancelled(conn, row):
+        _put(conn, claim, position, "sleep", key, conn.now() + seconds, done=False)
+        waits.park(conn, claim, row, seconds=seconds)
 
 
 @operation
@@ -131,25 +143,27 @@ def resume_sleep(conn: Connection, claim: Claim, position: int, key: str, until:
     """Whether a recorded sleep is over; when it is not, the run is parked for what is left. Raises LeaseLost."""
     row = queue.held_row(conn, claim)
     left = until - conn.now()
-    if left > 0:
+    if left <= 0:
+        _put(conn, claim, position, "sleep", key, until, done=True)
+    elif not _is_cancelled(conn, row):
         waits.park(conn, claim, row, seconds=left)
-        return False
-    _put(conn, claim, position, "sleep", key, until, done=True)
-    return True
+    return left <= 0
 
 
 @operation
 def record_ask(conn: Connection, claim: Claim, position: int, key: str, question: str) -> None:
     """Parks the run until somebody answers; the question is announced in the same commit. Raises LeaseLost."""
     row = queue.held_row(conn, claim)
-    _put(conn, claim, position, "ask", key, None, done=False)
-    if waits.park(conn, claim, row, question=question):
+    if not _is_cancelled(conn, row):
+        _put(conn, claim, position, "ask", key, None, done=False)
+        waits.park(conn, claim, row, question=question)
         notices.announce(conn, row)
 
 
 @operation
 def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
-    """Answers the question that a task waits with, and wakes it. Raises TaskNotFound; a task that asks nothing is returned as it is."""
+    """Answers the question that a task waits with, and wakes it. Raises TaskNotFound; a task that asks nothing is
+    returned as it is."""
     row = rows.lock_one(conn, task_id)
     if row is None or row["tenant"] != tenant:
         raise TaskNotFound(task_id)
@@ -159,7 +173,6 @@ def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
     if asked is not None:
         conn.run(COMPLETE, {"task_id": task_id, "position": asked[0], "value": to_json(given).decode()})
     turns.wake(conn, row)
-    conn.publish(TasksReady(row["slot"]))
     return row
 
 

@@ -1,7 +1,7 @@
 """How a task ends: one terminal transition, and everything that follows from it in the same commit.
 
-What follows: whoever waits for it is one task closer to waking, its notice enters the conversation's inbox, its event the log, and the conversation moves
-on. The caller has locked the conversation and the task.
+What follows: whoever waits for it is one task closer to waking, its notice enters the conversation's inbox, its event
+the log, and the conversation moves on. The caller has locked the conversation and the task.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ..tasks.states import Action, Status
 from ..tasks.table import DurableCall, Task, Wait
 from . import rows, turns
 from .connection import Connection
+from .events import drop_deltas
 from .notices import announce
 from .rows import TaskRow
 from .statements import Statement, p, table
@@ -39,6 +40,11 @@ DECREMENT: Statement = Statement(
     .returning(task.c.waits_left, task.c.status)
 )
 FORGET_CALLS: Statement = Statement(sa.delete(durable).where(durable.c.task_id == p("id")))
+
+
+def waiters_of(conn: Connection, *task_ids: str) -> list[str]:
+    """The tasks that `end` will lock when these end: lock them together, in the order of their ids."""
+    return [str(found[0]) for one in task_ids for found in conn.all(WAITERS, {"id": one})]
 
 
 def end(
@@ -74,18 +80,20 @@ def end(
     if row["kind"] == "turn":
         turns.advance(conn, row["conversation_id"])
     else:
+        if row["conversation_id"] is not None and (row["progress"] is not None or row["message"]):
+            drop_deltas(conn, row["conversation_id"], row["id"])
         rows.tell(conn, row, "finished")
         announce(conn, row)
 
 
 def _release_waiters(conn: Connection, task_id: str) -> None:
-    """Tells every waiter that one of the tasks it waits for has ended. A park that adds an edge holds this task's lock."""
-    waiters = sorted(str(found[0]) for found in conn.all(WAITERS, {"id": task_id}))
+    """Tells every waiter that one of the tasks it waits for has ended. A park that adds an edge holds this task's
+    lock."""
+    waiters = waiters_of(conn, task_id)
     if not waiters:
         return
-    locked = rows.lock(conn, waiters)
-    for waiter in waiters:
+    for waiter, row in rows.lock(conn, waiters).items():
         conn.run(DROP_EDGE, {"id": task_id, "waiter_id": waiter})
         counted = conn.one(DECREMENT, {"id": waiter})
         if counted is not None and counted[0] <= 0 and counted[1] == Status.WAITING:
-            turns.wake(conn, locked[waiter])
+            turns.wake(conn, row)

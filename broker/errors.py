@@ -41,8 +41,8 @@ class UnknownEngine(DatabaseError, ValueError):
 class DatabaseInUse(DatabaseError):
     def __init__(self, path: str, holder: str) -> None:
         super().__init__(
-            f"the database {path} is in use by another Frontdesk process ({holder}); stop it, choose another --database, "
-            "or talk to the running server with --server"
+            f"the database {path} is in use by another Frontdesk process ({holder}); stop it, choose another "
+            "--database, or talk to the running server with --server"
         )
 
 
@@ -109,7 +109,8 @@ class LeaseLost(FrontdeskError):
 class CircularWait(FrontdeskError):
     def __init__(self, waiter: str, awaited: str) -> None:
         super().__init__(
-            f"{waiter} cannot wait for {awaited}: that task is (or waits for) the one that would wait, so neither could end"
+            f"{waiter} cannot wait for {awaited}: that task is (or waits for) the one that would wait, so neither "
+            "could end"
         )
 
 

@@ -1,7 +1,8 @@
 """The event log: what a conversation has emitted. Append-only, numbered, committed before anyone is shown it.
 
-An event's cursor is a number unique in its conversation; it is put into the event's text when it is read, so that appending never parses or
-rebuilds JSON. Rows that hold only deltas of one item are removed by the commit that writes the item's ``done``.
+An event's cursor is a number unique in its conversation; it is put into the event's text when it is read, so that
+appending never parses or rebuilds JSON. Rows that hold only deltas of one item (or progress of one task) are removed by
+the commit that writes that it is done.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ LAST: Statement = Statement(sa.select(_conversation.c.last_cursor).where(_conver
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event to append: its JSON text (an object, without ``cursor``); ``deltas_of`` marks a delta of that item."""
+    """One event to append: its JSON text (an object on one line, without ``cursor``); ``deltas_of`` marks a delta of
+    that item."""
 
     text: str
     response_id: str = ""
@@ -68,10 +70,17 @@ def append(conn: Connection, conversation_id: str, events: Sequence[Event]) -> i
     if row is None:
         raise ConversationNotFound(conversation_id)
     last = int(row[0])
-    first = last - len(events) + 1
+    insert(conn, conversation_id, last - len(events) + 1, events)
+    return last
+
+
+def insert(conn: Connection, conversation_id: str, first: int, events: Sequence[Event]) -> None:
+    """Writes events whose cursors, from ``first`` on, the caller has just counted in the locked conversation."""
     for (response_id, deltas_of), run in groupby(events, _run_of):
         texts = [event.text for event in run]
         body = texts[0] if len(texts) == 1 else "\n".join(texts)
+        if body.count("\n") != len(texts) - 1:
+            raise ValueError("the text of an event is one line of JSON")
         conn.run(
             INSERT,
             {
@@ -86,7 +95,6 @@ def append(conn: Connection, conversation_id: str, events: Sequence[Event]) -> i
         )
         conn.publish(Events(conversation_id, first, len(texts), response_id, body))
         first += len(texts)
-    return last
 
 
 def drop_deltas(conn: Connection, conversation_id: str, item_id: str) -> None:
@@ -101,7 +109,8 @@ def deltas(conn: Connection, conversation_id: str, item_id: str) -> list[str]:
 
 
 def read_after(conn: Connection, conversation_id: str, cursor: int, limit: int = READ_LIMIT) -> list[Events]:
-    """Rows that hold events after ``cursor``, oldest first; at most ``limit`` rows. A row may begin before the cursor."""
+    """Rows that hold events after ``cursor``, oldest first; at most ``limit`` rows. A row may begin before the
+    cursor."""
     before = conn.one(ROW_AT, {"id": conversation_id, "cursor": cursor})
     start = -1 if before is None or before[0] is None else int(before[0]) - 1
     rows = conn.all(READ, {"id": conversation_id, "cursor": cursor, "from": start, "limit": min(limit, READ_LIMIT)})

@@ -1,7 +1,7 @@
 """Places where a test can stop the process: just before and just after each commit. The list of them is the code's own.
 
-Every function that writes through the `Database` is declared with ``@operation``. A failpoint is ``before:NAME`` or ``after:NAME``, with ``:N`` for the
-N-th commit that holds the operation. Without one, all this costs nothing.
+Every function that writes through the `Database` is declared with ``@operation``. A failpoint is ``before:NAME`` or
+``after:NAME``, with ``:N`` for the N-th commit that holds the operation. Without one, all this costs nothing.
 """
 
 from __future__ import annotations

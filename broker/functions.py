@@ -1,4 +1,5 @@
-"""Runs task functions: arguments in, durable calls, progress, result or error out. Which ends are tried again is decided by `ending_of`."""
+"""Runs task functions: arguments in, durable calls, progress, result or error out. Which ends are tried again is
+decided by `ending_of`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -19,10 +20,10 @@ from ..tasks.registry import TaskFunction, result_json
 from ..tasks.replay import Recorded
 from ..tasks.states import Action
 from . import durable, queue
-from .errors import LeaseLost
+from .errors import DatabaseClosed, LeaseLost
 from .recorder import RunRecorder
-from .rows import Claim
 from .runs import Run
+from .supervision import SelfCancelled
 
 log = logging.getLogger("frontdesk.functions")
 
@@ -39,7 +40,7 @@ class Ending:
     """What becomes of a run that raised: an action, or (``RETRY``) another attempt after ``delay`` seconds."""
 
     action: Action
-    error: str
+    error: str | None
     kind: str
     delay: float = 0.0
 
@@ -49,8 +50,8 @@ def ending_of(
 ) -> Ending:
     """Decides what an exception means. Pure; ``chance`` from 0 to 1 is the jitter.
 
-    A `ToolError` is the function's own word that it failed. Other errors are tried again when the function is idempotent (or has
-    ``on_crash="retry"``); `Retry` always is. After its attempts a task is held.
+    A `ToolError` is the function's own word that it failed. Other errors are tried again when the function is
+    idempotent (or has ``on_crash="retry"``); `Retry` always is. After its attempts a task is held.
     """
     kind = type(error).__name__
     text = f"{kind}: {_first_line(error)}"
@@ -80,45 +81,33 @@ class FunctionRuns:
         self._functions, self._dependencies = functions, dependencies
 
     async def run(self, run: Run) -> None:
-        claim = run.claim
-        function = self._functions[claim.name]
+        function = self._functions[run.claim.name]
         recorder = RunRecorder(run)
         try:
-            result = await self._call(run, function, recorder)
-            stored = result_json(result, limit=function.result_limit)
+            arguments = await self._arguments(run, function, recorder)
+            result = await self._call(run, function, arguments)
+            stored = result_json(result, limit=function.result_limit, name=function.name)
         except Parked:
             return
-        except LeaseLost:
+        except (LeaseLost, DatabaseClosed):
             raise
-        except asyncio.CancelledError:
-            raise
-        except BaseExceptionGroup as group:
-            await self._ended_in_group(run, recorder, function, group)
         except BaseException as error:  # also SystemExit: a task may not end its worker
             await self._raised(run, recorder, function, error)
         else:
-            run.over = True
-            with anyio.CancelScope(shield=True):
-                await recorder.flush()
-                await run.database.write_first(queue.finish, claim, Action.SUCCEED, result=stored)
+            await self._end(run, recorder, Ending(Action.SUCCEED, None, ""), result=stored)
 
-    async def _call(self, run: Run, function: TaskFunction[..., Any], recorder: RunRecorder) -> Any:
-        claim = run.claim
-        arguments = function.signature.validate(claim.arguments)
+    async def _arguments(self, run: Run, function: TaskFunction[..., Any], recorder: RunRecorder) -> dict[str, Any]:
+        """What the function is called with. Raises ArgumentsError."""
+        arguments = function.signature.validate(run.claim.arguments)
         if function.signature.context is not None:
             arguments[function.signature.context] = await self._context(run, recorder)
-        if claim.timeout is None:
-            return await _invoke(run, function, arguments)
-        with anyio.move_on_after(claim.timeout) as scope:
-            return await _invoke(run, function, arguments)
-        assert scope.cancelled_caught
-        raise TimedOut(claim.timeout)
+        return arguments
 
     async def _context(self, run: Run, recorder: RunRecorder) -> TaskContext[Any]:
         claim = run.claim
         records: dict[int, Recorded] = {}
         if claim.epoch > 1:
-            found = await run.database.read(durable.records, claim.task_id)
+            found = await run.persist(lambda: run.database.read(durable.records, claim.task_id))
             records = {one.position: Recorded(one.kind, one.key, one.done, one.value) for one in found}
         info = TaskInfo(
             claim.task_id, claim.label, claim.name, claim.title, claim.attempt, claim.tenant, claim.conversation_id
@@ -132,64 +121,100 @@ class FunctionRuns:
             loop=asyncio.get_running_loop(),
         )
 
-    async def _ended_in_group(
-        self,
-        run: Run,
-        recorder: RunRecorder,
-        function: TaskFunction[..., Any],
-        group: BaseExceptionGroup[BaseException],
-    ) -> None:
-        """A function's own task group wraps what was raised inside it; parking from within one is still parking."""
-        leaves = _leaves(group)
-        if any(isinstance(leaf, LeaseLost) for leaf in leaves):
-            raise LeaseLost(run.claim.task_id, run.claim.epoch)
-        if any(isinstance(leaf, Parked) for leaf in leaves):
-            return
-        await self._raised(run, recorder, function, leaves[0])
+    async def _call(self, run: Run, function: TaskFunction[..., Any], arguments: dict[str, Any]) -> Any:
+        """Calls the function; when it takes too long, the run is asked to stop."""
+        timer: asyncio.TimerHandle | None = None
+        if run.claim.timeout is not None:
+            timer = asyncio.get_running_loop().call_later(run.claim.timeout, run.ask, "timeout")
+        run.begun = True
+        try:
+            if function.signature.is_async:
+                return await function.function(**arguments)
+            return await _in_thread(run, lambda: function.function(**arguments))
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _raised(
         self, run: Run, recorder: RunRecorder, function: TaskFunction[..., Any], error: BaseException
     ) -> None:
+        """Ends a run that raised, unless it was asked to stop: then what becomes of it is said by `cancelled`, or by
+        its worker."""
+        if isinstance(error, BaseExceptionGroup):  # a function's own task group wraps what was raised inside it
+            error = _from_group(cast("BaseExceptionGroup[BaseException]", error))
+        if isinstance(error, Parked):
+            return
+        if isinstance(error, LeaseLost | DatabaseClosed):
+            raise error
+        if run.stop is not None:
+            with anyio.CancelScope(shield=True):
+                await recorder.flush()
+            return
+        if isinstance(error, asyncio.CancelledError):
+            error = SelfCancelled()
         claim = run.claim
         end = ending_of(error, function, claim.attempt, claim.max_attempts, random.random())
         level = logging.INFO if isinstance(error, ToolError | Retry | ArgumentsError) else logging.ERROR
         log.log(level, "task %s (%s) raised: %s", claim.task_id, claim.name, end.error, exc_info=error)
+        await self._end(run, recorder, end)
+
+    async def _end(self, run: Run, recorder: RunRecorder, end: Ending, *, result: str | None = None) -> None:
+        """The last writes of a run; nothing can cancel them."""
         run.over = True
         with anyio.CancelScope(shield=True):
             await recorder.flush()
-            await self._write(run, claim, end)
+            await self._write(run, end, result=result)
 
-    async def _write(self, run: Run, claim: Claim, end: Ending) -> None:
+    async def _write(self, run: Run, end: Ending, *, result: str | None = None, abandoned: bool = False) -> None:
+        write, claim = run.database.write_first, run.claim
         if end.action is Action.RETRY:
-            await run.database.write_first(queue.retry_later, claim, delay=end.delay, error=end.error)
+            await run.persist(lambda: write(queue.retry_later, claim, delay=end.delay, error=end.error or ""))
         else:
-            await run.database.write_first(queue.finish, claim, end.action, error=end.error, error_kind=end.kind)
+            await run.persist(
+                lambda: write(
+                    queue.finish, claim, end.action, result=result, error=end.error, error_kind=end.kind,
+                    abandoned=abandoned,
+                )
+            )  # fmt: skip
 
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
-        await run.database.write_first(queue.finish, run.claim, Action.CANCEL, abandoned=abandoned)
+        claim = run.claim
+        end = Ending(Action.CANCEL, None, "")
+        if run.stop == "timeout" and claim.timeout is not None:
+            function = self._functions[claim.name]
+            end = ending_of(TimedOut(claim.timeout), function, claim.attempt, claim.max_attempts, random.random())
+        await self._write(run, end, abandoned=abandoned)
 
     async def failed(self, run: Run, error: Exception) -> None:
-        text = f"{type(error).__name__}: {_first_line(error)}"
-        await run.database.write_first(
-            queue.finish, run.claim, Action.FAIL, error=text, error_kind=type(error).__name__
-        )
+        kind = type(error).__name__
+        await self._write(run, Ending(Action.FAIL, f"{kind}: {_first_line(error)}", kind))
+
+
+def _from_group(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group that decides: a lost lease, parking, else the first that was raised."""
+    leaves = _leaves(group)
+    for kind in (LeaseLost, DatabaseClosed, Parked):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     found: list[BaseException] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+        if isinstance(error, BaseExceptionGroup):
+            found += _leaves(cast("BaseExceptionGroup[BaseException]", error))
+        else:
+            found.append(error)
     return found
 
 
-async def _invoke(run: Run, function: TaskFunction[..., Any], arguments: dict[str, Any]) -> Any:
-    if function.signature.is_async:
-        return await function.function(**arguments)
-    return await _in_thread(run, lambda: function.function(**arguments))
-
-
 async def _in_thread(run: Run, function: Callable[[], Any]) -> Any:
-    """Runs a synchronous function in a thread of its own. A cancel is told through ``context.cancelled``; the slot stays taken until it returns."""
+    """Runs a synchronous function in a thread of its own.
+
+    A cancel is told through ``context.cancelled``; the slot stays taken until it returns, or nobody waits any more.
+    """
     outcome: Future[Any] = Future()
 
     def body() -> None:
@@ -203,7 +228,6 @@ async def _in_thread(run: Run, function: Callable[[], Any]) -> Any:
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        run.cancel.set()
         with anyio.CancelScope(shield=True):
             left = asyncio.ensure_future(run.left.wait())
             await asyncio.wait({waiting, left}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,13 +1,13 @@
-"""The inbox: what waits to enter a conversation. Durable, bounded, ordered; accepted once per input id, and never blocking.
+"""The inbox: what waits to enter a conversation. Durable, bounded, ordered; accepted once per input id, and never
+blocking.
 
-Accepting commits the input, its response (queued), and, when the conversation is idle, its turn. A full inbox refuses. Nothing here looks into a
-payload: what an input means is the agents' business.
+Accepting commits the input, its response (queued), and, when the conversation is idle, its turn. A full inbox refuses.
+Nothing here looks into a payload: what an input means is the agents' business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -27,15 +27,19 @@ from .errors import (
     ResponseNotFound,
 )
 from .failpoints import operation
-from .statements import Statement, insert_row, p, table
+from .inputs import Accepted as Accepted
+from .inputs import Entry as Entry
+from .inputs import NewCreate as NewCreate
+from .inputs import NewSteer as NewSteer
+from .inputs import SteerAccepted as SteerAccepted
+from .statements import Statement, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 
-INBOX_LIMIT: Final = 64
 conversation, entry, turn = table(Conversation), table(InboxEntry), table(Turn)
 
 READ_CONVERSATION: Statement = Statement(
-    sa.select(conversation.c.id, conversation.c.last_cursor, conversation.c.head).where(
-        conversation.c.id == p("id"), conversation.c.tenant == p("tenant")
+    sa.select(conversation.c.id).where(
+        conversation.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.parent_task.is_(None)
     )
 )
 INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
@@ -53,6 +57,11 @@ INPUTS_TAKEN: Statement = Statement(
 INSERT: Statement = Statement(insert_row(InboxEntry))
 BY_INPUT_ID: Statement = Statement(
     sa.select(turn).where(turn.c.tenant == p("tenant"), turn.c.input_id == p("input_id"))
+)
+STEER_BY_INPUT_ID: Statement = Statement(
+    sa.select(entry.c.conversation_id, entry.c.number, entry.c.response_id, entry.c.input_digest).where(
+        entry.c.tenant == p("tenant"), entry.c.input_id.is_not(None), entry.c.input_id == p("input_id")
+    )
 )
 CONTINUED: Statement = Statement(
     sa.select(turn.c.id)
@@ -74,79 +83,23 @@ STEERS: Statement = Statement(
     .where(
         entry.c.conversation_id == p("id"),
         entry.c.taken_by.is_(None),
-        entry.c.kind == "steer",
+        entry.c.kind == word("steer"),
         entry.c.target_id == p("target_id"),
     )
     .order_by(entry.c.number)
+    .limit(1)
 )
+FROM_PEOPLE: Statement = Statement(
+    sa.select(entry.c.number)
+    .where(
+        entry.c.conversation_id == p("id"),
+        entry.c.taken_by.is_(None),
+        entry.c.kind.in_([word("create"), word("steer"), word("message")]),
+    )
+    .limit(1)
+)
+ENTRY_DEFAULTS: Final = InboxEntry(conversation_id="", number=0, kind="", payload="").model_dump()
 CONVERSATION_DEFAULTS: Final = Conversation(id="").model_dump()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCreate:
-    """A validated ``response.create``. ``request`` is kept as JSON with the response; ``input`` enters the conversation with its turn."""
-
-    tenant: str
-    desk: str
-    input: Sequence[dict[str, Any]]
-    request: dict[str, Any]
-    digest: str = ""
-    agent: str = ""  # named by the client; empty: whoever the conversation's agent is then
-    conversation_id: str | None = None
-    previous_response_id: str | None = None
-    input_id: str | None = None
-    when_busy: str = "enqueue"  # enqueue | interrupt | reject
-    stored: bool = True
-    metadata: dict[str, str] | None = None  # of a conversation that this creates
-    unattended_limit: int = 8
-    limit: int = INBOX_LIMIT
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of an input. ``position`` 0: its turn is next; ``cursor``: its response's events come after it."""
-
-    response_id: str
-    conversation_id: str
-    input_id: str | None
-    position: int
-    cursor: int
-    repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSteer:
-    """A validated ``response.steer``."""
-
-    tenant: str
-    response_id: str
-    input: Sequence[dict[str, Any]]
-    digest: str = ""
-    input_id: str | None = None
-    limit: int = INBOX_LIMIT
-
-
-@dataclass(frozen=True, slots=True)
-class SteerAccepted:
-    """A steer that is committed. ``response_id`` is the successor's; ``sequence_number`` the steered response's next."""
-
-    steer_id: str
-    response_id: str
-    conversation_id: str
-    sequence_number: int
-    cursor: int
-    repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An input that a turn has taken."""
-
-    number: int
-    kind: str
-    response_id: str | None
-    target_id: str | None
-    payload: dict[str, Any]
 
 
 def create_conversation(
@@ -163,7 +116,8 @@ def create_conversation(
 def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     """Commits an input to its conversation's inbox, and its response.
 
-    Raises InboxFull, ConversationBusy (``when_busy="reject"``), ConversationNotFound, PreviousResponseNotFound, IdempotencyMismatch.
+    Raises InboxFull, ConversationBusy (``when_busy="reject"``), ConversationNotFound, PreviousResponseNotFound,
+    IdempotencyMismatch.
     """
     found = repeat(conn, new)
     if found is not None:
@@ -186,10 +140,16 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
             "request": to_json(new.request).decode(), "first_cursor": cursor,
         },
     )  # fmt: skip
-    _put(conn, conversation_id, number, "create", {"input": list(new.input)}, response_id=response_id)
+    _put(conn, conversation_id, number, "create", new.input, response_id=response_id)
     turns.advance(conn, conversation_id)
-    ahead = waiting - 1 + (busy is not None)
+    ahead = waiting - 1 + (busy is not None and not _waits_itself(conn, busy["id"]))
     return Accepted(response_id, conversation_id, new.input_id, ahead, cursor)
+
+
+def _waits_itself(conn: Connection, task_id: str) -> bool:
+    """Whether the live turn has not begun, so that its own input is among those that wait."""
+    found = turns.of_task(conn, task_id)
+    return found is not None and found["status"] == "queued" and found["started_by"] in ("create", "steer")
 
 
 def repeat(conn: Connection, new: NewCreate | NewSteer) -> Accepted | None:
@@ -198,6 +158,8 @@ def repeat(conn: Connection, new: NewCreate | NewSteer) -> Accepted | None:
         return None
     row = conn.one(BY_INPUT_ID, {"tenant": new.tenant, "input_id": new.input_id})
     if row is None:
+        if isinstance(new, NewCreate) and conn.one(STEER_BY_INPUT_ID, {"tenant": new.tenant, "input_id": new.input_id}):
+            raise IdempotencyMismatch(new.input_id)
         return None
     found = turns.as_turn(row)
     if found["input_digest"] != new.digest:
@@ -206,10 +168,9 @@ def repeat(conn: Connection, new: NewCreate | NewSteer) -> Accepted | None:
 
 
 def _conversation_for(conn: Connection, new: NewCreate) -> tuple[str, str | None]:
-    """The conversation that the input goes to, locked, and the response that it continues."""
+    """The conversation that the input goes to, and the response that it continues."""
     if new.conversation_id is not None:
-        row = conn.one(READ_CONVERSATION, {"id": new.conversation_id, "tenant": new.tenant})
-        if row is None:
+        if conn.one(READ_CONVERSATION, {"id": new.conversation_id, "tenant": new.tenant}) is None:
             raise ConversationNotFound(new.conversation_id)
         return new.conversation_id, new.previous_response_id
     if new.previous_response_id is not None:
@@ -226,9 +187,14 @@ def _conversation_for(conn: Connection, new: NewCreate) -> tuple[str, str | None
 
 
 def continue_from(conn: Connection, response_id: str, tenant: str) -> str:
-    """The conversation in which a response is continued. Raises PreviousResponseNotFound."""
+    """The conversation in which a response is continued. Raises PreviousResponseNotFound, also for a delegated run's:
+    that conversation has only this run."""
     previous = turns.read(conn, response_id)
-    if previous is None or previous["tenant"] != tenant:
+    if (
+        previous is None
+        or previous["tenant"] != tenant
+        or conn.one(READ_CONVERSATION, {"id": previous["conversation_id"], "tenant": tenant}) is None
+    ):
         raise PreviousResponseNotFound(response_id)
     return str(previous["conversation_id"])
 
@@ -247,22 +213,11 @@ def _count(conn: Connection, conversation_id: str, *, from_client: int) -> tuple
 
 
 def _put(
-    conn: Connection,
-    conversation_id: str,
-    number: int,
-    kind: str,
-    payload: dict[str, Any],
-    *,
-    response_id: str | None = None,
-    target_id: str | None = None,
+    conn: Connection, conversation_id: str, number: int, kind: str, given: Sequence[dict[str, Any]], **values: Any
 ) -> None:
-    conn.run(
-        INSERT,
-        {
-            "conversation_id": conversation_id, "number": number, "kind": kind, "response_id": response_id,
-            "target_id": target_id, "payload": to_json(payload).decode(), "taken_by": None, "created_at": conn.wall(),
-        },
-    )  # fmt: skip
+    payload = to_json({"input": list(given)}).decode()
+    row = {"conversation_id": conversation_id, "number": number, "kind": kind, "payload": payload}
+    conn.run(INSERT, {**ENTRY_DEFAULTS, **row, "created_at": conn.wall(), **values})
 
 
 @operation
@@ -275,10 +230,9 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
     if target is None or target["tenant"] != new.tenant:
         raise ResponseNotFound(new.response_id)
     conversation_id = str(target["conversation_id"])
-    repeated = repeat(conn, new)
+    repeated = _repeated_steer(conn, new, target["next_sequence"])
     if repeated is not None:
-        steer = f"steer_{repeated.response_id.removeprefix('resp_')}"
-        return SteerAccepted(steer, repeated.response_id, conversation_id, target["next_sequence"], 0, repeated=True)
+        return repeated
     number, waiting, cursor = _count(conn, conversation_id, from_client=1)
     target = turns.read(conn, new.response_id)  # again, now that the conversation is locked
     if target is None or target["status"] not in ("queued", "in_progress"):
@@ -296,10 +250,36 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
                 "previous_id": new.response_id, "request": target["request"], "first_cursor": cursor,
             },
         )  # fmt: skip
-    payload = {"input": list(new.input)}
-    _put(conn, conversation_id, number, "steer", payload, response_id=successor, target_id=new.response_id)
+    _put(
+        conn, conversation_id, number, "steer", new.input, response_id=successor, target_id=new.response_id,
+        tenant=new.tenant, input_id=new.input_id, input_digest=new.digest,
+    )  # fmt: skip
     turns.advance(conn, conversation_id)
-    return SteerAccepted(new_id("steer"), successor, conversation_id, target["next_sequence"], cursor)
+    return SteerAccepted(
+        _steer_id(conversation_id, number), successor, conversation_id, target["next_sequence"], cursor
+    )
+
+
+def _repeated_steer(conn: Connection, new: NewSteer, sequence: int) -> SteerAccepted | None:
+    """The first outcome of a steer's input id, if there was one."""
+    if new.input_id is None:
+        return None
+    row = conn.one(STEER_BY_INPUT_ID, {"tenant": new.tenant, "input_id": new.input_id})
+    if row is None:
+        repeat(conn, new)  # a create's id
+        return None
+    conversation_id, number, successor, digest = row
+    if digest != new.digest:
+        raise IdempotencyMismatch(new.input_id)
+    found = turns.read(conn, str(successor))
+    cursor = 0 if found is None else int(found["first_cursor"])
+    steer_id = _steer_id(str(conversation_id), int(number))
+    return SteerAccepted(steer_id, str(successor), str(conversation_id), sequence, cursor, repeated=True)
+
+
+def _steer_id(conversation_id: str, number: int) -> str:
+    """The same for every repeat of a steer."""
+    return f"steer_{conversation_id.removeprefix('conv_')}{number:04x}"
 
 
 def has_steer(conn: Connection, conversation_id: str, response_id: str) -> bool:
@@ -309,12 +289,12 @@ def has_steer(conn: Connection, conversation_id: str, response_id: str) -> bool:
 
 def has_input(conn: Connection, conversation_id: str) -> bool:
     """Whether a person's input waits."""
-    rows = conn.all(WAITING, {"id": conversation_id})
-    return any(row[1] in ("create", "steer", "message") for row in rows)
+    return conn.one(FROM_PEOPLE, {"id": conversation_id}) is not None
 
 
 def take(conn: Connection, conversation_id: str, response_id: str) -> list[Entry]:
-    """Takes what enters the conversation with this turn now: its own inputs once, and all notices and messages, in their order."""
+    """Takes what enters the conversation with this turn now: its own inputs once, and all notices and messages, in
+    their order."""
     taken: list[Entry] = []
     from_clients = 0
     for number, kind, of_response, target_id, payload in conn.all(WAITING, {"id": conversation_id}):

@@ -1,21 +1,24 @@
 """Leases that ended: their tasks go back to the queue, or end, as each task has chosen with ``on_crash``.
 
-Whoever runs here also looks for leases of processes of this machine that are no longer alive, so that a restarted server goes on at once.
+Whoever runs here also looks for leases of processes of this machine that are no longer alive, so that a restarted
+server goes on at once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from ..tasks.states import Action, Status
 from ..tasks.table import Task
 from . import rows
-from .clock import is_dead
+from .clock import Owner, is_dead
 from .connection import Connection
 from .endings import end
 from .failpoints import operation
-from .queue import requeue
-from .rows import TaskRow
+from .queue import Held, held_row, requeue
+from .rows import Claim, TaskRow
 from .schema import note_clock
 from .statements import Statement, p, table, word
 from .waits import wake_due
@@ -23,7 +26,7 @@ from .waits import wake_due
 task = table(Task)
 
 EXPIRED: Statement = Statement(
-    sa.select(task.c.id)
+    sa.select(task.c.id, task.c.conversation_id)
     .where(task.c.status == word("running"), task.c.lease_until <= p("now"))
     .order_by(task.c.lease_until)
     .limit(p("limit"))
@@ -32,16 +35,22 @@ OWNERS: Statement = Statement(sa.select(task.c.owner).where(task.c.status == wor
 OWNED: Statement = Statement(
     sa.select(task.c.id).where(task.c.status == word("running"), task.c.owner == p("owner")).order_by(task.c.id)
 )
+ASKED: Statement = Statement(
+    sa.select(task.c.id, task.c.epoch).where(task.c.status == word("running"), task.c.cancel_requested == 1)
+)
 WORKER_LOST = "worker lost"
 
 
 @operation
 def sweep(conn: Connection, limit: int = 100) -> int:
-    """Wakes parked tasks whose time has come and deals with leases that ended; how many tasks it moved."""
+    """Wakes parked tasks whose time has come and deals with leases that ended; how many tasks it moved.
+
+    What another transaction holds is passed over: it is looked at again the next time.
+    """
     now = conn.now()
     moved = wake_due(conn, limit)
-    for (task_id,) in conn.all(EXPIRED, {"now": now, "limit": limit}):
-        row = rows.lock_one(conn, str(task_id))
+    for task_id, conversation_id in conn.all(EXPIRED, {"now": now, "limit": limit}):
+        row = rows.try_lock(conn, str(task_id), conversation_id)
         if row is not None and row["status"] == Status.RUNNING and row["lease_until"] <= now:
             lose(conn, row)
             moved += 1
@@ -50,14 +59,19 @@ def sweep(conn: Connection, limit: int = 100) -> int:
 
 @operation
 def recover(conn: Connection) -> int:
-    """Releases the leases of processes that ran on this machine and are gone; how many tasks it moved."""
+    """Releases the leases of processes that ran on this machine and are gone; how many tasks it moved.
+
+    Where no other process can have the database open, every process but this one is gone.
+    """
+    here = Owner.here().process
     moved = 0
     for (owner,) in conn.all(OWNERS):
-        if not is_dead(str(owner)):
+        ours = str(owner).rpartition("/")[0] == here
+        if ours or not (conn.alone or is_dead(str(owner))):
             continue
-        for (task_id,) in conn.all(OWNED, {"owner": owner}):
-            row = rows.lock_one(conn, str(task_id))
-            if row is not None and row["status"] == Status.RUNNING and row["owner"] == owner:
+        ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
+        for row in rows.lock_with_conversations(conn, ids).values():
+            if row["status"] == Status.RUNNING and row["owner"] == owner:
                 lose(conn, row)
                 moved += 1
     if conn.dialect == "sqlite":
@@ -65,8 +79,38 @@ def recover(conn: Connection) -> int:
     return moved
 
 
+@operation
+def release_all(conn: Connection, owners: Collection[str]) -> int:
+    """Gives back every claim under these owner texts, none of which has been run; how many."""
+    moved = 0
+    for owner in owners:
+        ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
+        for row in rows.lock_with_conversations(conn, ids).values():
+            if row["status"] == Status.RUNNING and row["owner"] == owner:
+                requeue(conn, row, Action.RELEASE)
+                moved += 1
+    return moved
+
+
+@operation
+def give_up(conn: Connection, claim: Claim) -> None:
+    """The run was stopped because its worker ends. It is given back, with no attempt counted; a function that must not
+    be run twice ends, as it would had the worker crashed. Raises LeaseLost."""
+    row = held_row(conn, claim)
+    if row["kind"] == "function" and row["on_crash"] != "retry":
+        lose(conn, row)
+    else:
+        requeue(conn, row, Action.RELEASE)
+
+
+def cancels_asked(conn: Connection) -> set[Held]:
+    """Running tasks, anywhere, that somebody asked to cancel."""
+    return {(str(row[0]), int(row[1])) for row in conn.all(ASKED)}
+
+
 def lose(conn: Connection, row: TaskRow) -> None:
-    """The worker of a running task is lost. Turns and delegated runs are always run again: their own loop decides how often."""
+    """The worker of a running task is lost. Turns and delegated runs are always run again: their own loop decides how
+    often."""
     if row["kind"] != "function":
         requeue(conn, row, Action.RETRY, error=WORKER_LOST)
     elif row["cancel_requested"]:

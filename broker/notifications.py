@@ -1,12 +1,13 @@
 """How processes that share a PostgreSQL database wake each other: LISTEN and NOTIFY, on one connection per process.
 
 Notifications are sent outside every other transaction (NOTIFY takes a lock of the whole database at commit), a burst of
-them together, and name only what has changed. They are hints: while the connection is down, and every few seconds at any
-rate, everyone looks.
+them together, and name only what has changed. They are hints: while the connection is down, and every few seconds at
+any rate, everyone looks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -67,10 +68,8 @@ class PostgreSQLNeighbours:
         os.close(self._wake_in)
 
     def _wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # it has not read the last thousands of these: it is awake
             os.write(self._wake_in, b"\0")
-        except BlockingIOError:
-            pass  # it has not read the last thousands of these: it is awake
 
     def _run(self, raw: psycopg.Connection[Any] | None) -> None:
         while True:

@@ -1,16 +1,18 @@
-"""The queue: enqueue, claim, renew, release, retry, finish. Each is a function of a connection; they compose into one commit.
+"""The queue: enqueue, claim, renew, release, retry, finish. Each is a function of a connection; they compose into one
+commit.
 
-A claim gives a run the right to write until its lease ends; every later write of the run carries (task id, epoch) and is rejected once another claim
-has been made. What a crash leaves: before the commit of a claim, a queued task; after it, a running one whose lease ends.
+A claim gives a run the right to write until its lease ends; every later write of the run carries (task id, epoch) and
+is rejected once another claim has been made. What a crash leaves: before the commit of a claim, a queued task; after
+it, a running one whose lease ends.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from pydantic_core import to_json
@@ -19,7 +21,7 @@ from ..tasks.states import Action, Status
 from ..tasks.table import Task, TaskRequest, new_id
 from . import rows
 from .connection import Connection
-from .endings import end
+from .endings import end, waiters_of
 from .failpoints import operation
 from .rows import Claim, TaskRow
 from .statements import Statement, p, table, word
@@ -57,6 +59,9 @@ PROGRESS: Statement = Statement(
 )
 
 
+Held: TypeAlias = tuple[str, int]  # a claim by its task's id and its epoch
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a task comes from. ``created_by`` is unique: a repeat of the same creation finds the task that it made."""
@@ -90,7 +95,7 @@ def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), *
             "title": request.title or request.name, "agent": origin.agent, "parent_id": origin.parent_id,
             "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
             "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
-            "priority": request.priority, "ready": conn.now() + request.delay, "max_attempts": request.max_attempts,
+            "priority": request.priority, "ready": conn.moment() + request.delay, "max_attempts": request.max_attempts,
             "on_crash": request.on_crash, "timeout": request.timeout,
             "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
         },
@@ -102,7 +107,7 @@ def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), *
 
 @cache
 def _candidates(names: int) -> Statement:
-    """The oldest claimable tasks among so many names."""
+    """The most urgent and oldest claimable tasks among so many names, but for those that another transaction holds."""
     return Statement(
         sa.select(task.c.id, task.c.conversation_id)
         .where(
@@ -113,6 +118,7 @@ def _candidates(names: int) -> Statement:
         )
         .order_by(task.c.priority.desc(), task.c.ready, task.c.id)
         .limit(p("limit"))
+        .with_for_update(skip_locked=True)
     )
 
 
@@ -120,21 +126,16 @@ def _candidates(names: int) -> Statement:
 def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
     """Claims at most ``limit`` tasks of these names for ``lease`` seconds, the most urgent and oldest first.
 
-    It locks a task's conversation before the task, and passes over what others hold. Whoever does not receive the claims gives
-    them back with `release`.
+    It never waits: what others hold is passed over, and looked at again at once. Whoever does not receive the claims
+    gives them back with `release`.
     """
     now = conn.now()
     given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
-    found = conn.all(_candidates(len(names)), {**given, "slot": slot, "now": now, "limit": limit})
+    given |= {"slot": slot, "now": now, "limit": limit}
     claims: list[Claim] = []
-    if conn.dialect == "postgresql":
-        found = sorted(found, key=lambda one: (one[1] or "", one[0]))
-    for task_id, conversation_id in found:
-        if (
-            conn.dialect == "postgresql"
-            and conversation_id is not None
-            and conn.one(rows.TRY_CONVERSATION, {"id": conversation_id}) is None
-        ):
+    for task_id, conversation_id in conn.all(_candidates(len(names)), given):
+        if not rows.try_conversation(conn, conversation_id):
+            conn.publish(TasksReady(slot))
             continue
         taken = conn.one(TAKE, {"id": task_id, "owner": owner, "lease_until": now + lease, "started_at": conn.wall()})
         if taken is not None:
@@ -145,40 +146,44 @@ def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: 
 
 
 @operation
-def renew(conn: Connection, held: Sequence[tuple[str, int]], lease: float) -> tuple[set[str], set[str]]:
-    """Renews leases. Returns the ids whose claim is over, and those that somebody asked to cancel."""
+def renew(conn: Connection, held: Sequence[tuple[str, int]], lease: float) -> tuple[set[Held], set[Held]]:
+    """Renews leases of (task id, epoch). Returns those that are over, and those that somebody asked to cancel."""
     until = conn.now() + lease
-    lost: set[str] = set()
-    cancels: set[str] = set()
-    for task_id, epoch in sorted(held):
-        row = conn.one(RENEW, {"id": task_id, "epoch": epoch, "lease_until": until})
+    lost: set[Held] = set()
+    cancels: set[Held] = set()
+    for one in sorted(held):
+        row = conn.one(RENEW, {"id": one[0], "epoch": one[1], "lease_until": until})
         if row is None:
-            lost.add(task_id)
+            lost.add(one)
         elif row[0]:
-            cancels.add(task_id)
+            cancels.add(one)
     return lost, cancels
 
 
-def held_row(conn: Connection, claim: Claim, *others: str | None) -> TaskRow:
-    """The run's task, locked after its conversation (and ``others``). Raises LeaseLost when the claim is over."""
+def held_row(conn: Connection, claim: Claim, *others: str | None, also: Collection[str] = ()) -> TaskRow:
+    """The run's task, locked after its conversation (and ``others``) and together with the tasks that the caller is
+    about to lock ``also``. Raises LeaseLost when the claim is over.
+    """
     rows.lock_conversations(conn, {claim.conversation_id, *others})
-    rows.fence(conn, claim)
-    row = rows.read(conn, claim.task_id)
-    assert row is not None  # fenced just now
-    return row
+    return rows.lock_claimed(conn, claim, *(also if conn.dialect != "sqlite" else ()))
 
 
 @operation
 def release(conn: Connection, claims: Sequence[Claim]) -> None:
-    """Gives claims back: the tasks are queued again at once and no attempt is counted. Claims that are over are passed over."""
-    for claim in sorted(claims, key=lambda one: one.task_id):
-        row = rows.lock_one(conn, claim.task_id)
+    """Gives claims back: the tasks are queued again at once and no attempt is counted. Claims that are over are passed
+    over."""
+    found = rows.lock_with_conversations(conn, [claim.task_id for claim in claims])
+    for claim in claims:
+        row = found.get(claim.task_id)
         if row is not None and row["status"] == Status.RUNNING and row["epoch"] == claim.epoch:
             requeue(conn, row, Action.RELEASE)
 
 
 def requeue(conn: Connection, row: TaskRow, action: Action, *, delay: float = 0.0, error: str | None = None) -> None:
-    """Puts a running task back into the queue, after ``delay`` seconds."""
+    """Puts a running task back into the queue, after ``delay`` seconds; a function that is to be cancelled ends."""
+    if row["cancel_requested"] and row["kind"] == "function":
+        end(conn, row, Action.CANCEL)
+        return
     attempt = row["attempt"] + (action is Action.RETRY)
     rows.change(conn, row, action, REQUEUE, ready=conn.now() + delay, attempt=attempt, error=error)
     rows.tell(conn, row, "updated")
@@ -203,7 +208,7 @@ def finish(
     abandoned: bool = False,
 ) -> None:
     """Ends the run with SUCCEED, FAIL, CANCEL or HOLD, exactly once. Raises LeaseLost."""
-    row = held_row(conn, claim)
+    row = held_row(conn, claim, also=waiters_of(conn, claim.task_id))
     end(conn, row, action, result=result, error=error, error_kind=error_kind, abandoned=abandoned)
 
 
@@ -211,6 +216,8 @@ def finish(
 def report(conn: Connection, claim: Claim, *, progress: float | None, message: str, log_tail: Sequence[str]) -> None:
     """Writes a run's progress and the tail of its log. Raises LeaseLost."""
     row = held_row(conn, claim)
-    values = {"progress": progress, "message": message, "log_tail": to_json(list(log_tail)).decode()}
-    conn.run(PROGRESS, {"id": claim.task_id, **values})
-    rows.tell(conn, {**row, **values}, "updated")
+    told = (row["progress"], row["message"]) != (progress, message)
+    row.update(progress=progress, message=message, log_tail=to_json(list(log_tail)).decode())
+    conn.run(PROGRESS, row)
+    if told:
+        rows.tell(conn, row, "updated", passing=True)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
+import anyio
 from pydantic_core import from_json
 
 from ..tasks.context import TaskHandle
 from ..tasks.result import result_json
 from ..tasks.table import TaskRequest
 from . import durable, queue
+from .errors import LeaseLost
 from .runs import Run
+
+log = logging.getLogger("frontdesk.recorder")
+
+T = TypeVar("T")
 
 INTERVAL: Final = 0.2  # seconds between two writes of progress
 LOG_LINES: Final = 20
@@ -47,7 +55,8 @@ class RunRecorder:
     def _touch(self) -> None:
         if not self._dirty:
             self._dirty = True
-            self._loop.call_soon_threadsafe(self._schedule)
+            with contextlib.suppress(RuntimeError):  # the worker's loop has ended: this is an abandoned thread
+                self._loop.call_soon_threadsafe(self._schedule)
 
     def _schedule(self) -> None:
         if not self._flusher and not self._run.over:
@@ -59,46 +68,48 @@ class RunRecorder:
         try:
             while self._dirty and not self._run.over:
                 await self.flush()
-                await asyncio.sleep(INTERVAL)
+                with anyio.move_on_after(INTERVAL):
+                    await self._run.gone.wait()
         finally:
             self._flusher = False
-        if self._dirty:
-            self._schedule()
 
     async def flush(self) -> None:
-        """Writes what has not been written yet. Raises LeaseLost."""
+        """Writes what has not been written yet; a run that has lost its lease has nothing to write any more."""
         async with self._writing:
             if not self._dirty:
                 return
             self._dirty = False
-            await self._run.database.write(
-                queue.report,
-                self._run.claim,
-                progress=self._fraction,
-                message=self._message,
-                log_tail=tuple(self._lines),
-            )
+            report = {"progress": self._fraction, "message": self._message, "log_tail": tuple(self._lines)}
+            try:
+                await self._write(queue.report, **report)
+            except LeaseLost:
+                log.info("progress of %s comes after the end of its claim", self._run.claim.task_id)
+
+    async def _write(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Writes for the run's claim, as soon as the database can. Raises LeaseLost, a DatabaseError."""
+        run = self._run
+        return await run.persist(lambda: run.database.write(function, run.claim, *args, **kwargs))
 
     async def create(self, position: int, key: str, request: TaskRequest) -> TaskHandle:
-        row = await self._run.database.write(durable.record_create, self._run.claim, position, key, request)
+        row = await self._write(durable.record_create, position, key, request)
         return TaskHandle(row["id"], row["label"])
 
     async def wait(self, position: int, key: str, ids: Sequence[str], need: int | None) -> list[Any] | None:
         await self.flush()
-        return await self._run.database.write(durable.record_wait, self._run.claim, position, key, ids, need)
+        return await self._write(durable.record_wait, position, key, ids, need)
 
     async def sleep(self, position: int, key: str, seconds: float) -> None:
         await self.flush()
-        await self._run.database.write(durable.record_sleep, self._run.claim, position, key, seconds)
+        await self._write(durable.record_sleep, position, key, seconds)
 
     async def resume_sleep(self, position: int, key: str, until: float) -> bool:
-        return await self._run.database.write(durable.resume_sleep, self._run.claim, position, key, until)
+        return await self._write(durable.resume_sleep, position, key, until)
 
     async def ask(self, position: int, key: str, question: str) -> None:
         await self.flush()
-        await self._run.database.write(durable.record_ask, self._run.claim, position, key, question)
+        await self._write(durable.record_ask, position, key, question)
 
     async def step(self, position: int, key: str, value: Any) -> Any:
-        stored = from_json(result_json(value, limit=STEP_LIMIT))
-        await self._run.database.write(durable.record_step, self._run.claim, position, key, stored)
+        stored = from_json(result_json(value, limit=STEP_LIMIT, name=f"step {key!r}"))
+        await self._write(durable.record_step, position, key, stored)
         return stored

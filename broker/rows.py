@@ -1,11 +1,12 @@
-"""Rows of the task table: insert, read, lock, fence, and how a task is shown. What may happen to a task is decided elsewhere.
+"""Rows of the task table: insert, read, lock, and how a task is shown. What may happen to a task is decided elsewhere.
 
-Locks: the conversation first, then tasks by id, always. SQLite has one writer and hides a forgotten lock; PostgreSQL does not.
+Locks: the conversation first, then tasks by id, always. SQLite has one writer and hides a forgotten lock; PostgreSQL
+does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +16,7 @@ from pydantic_core import from_json, to_json
 from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from .connection import Connection, Row
-from .errors import LeaseLost
+from .errors import ConversationNotFound, LeaseLost
 from .events import Event, append
 from .statements import Statement, insert_row, p, table, word
 from .tables import Conversation
@@ -26,9 +27,8 @@ task = table(Task)
 conversation = table(Conversation)
 COLUMNS: Final = tuple(column.name for column in task.columns)
 SHOWN_RESULT: Final = 16_384  # characters of JSON that an event carries; the rest is read with the task
-IS_LIVE: Final = task.c.status.in_(
-    [word("queued"), word("running"), word("waiting")]
-)  # the words of the partial indexes
+# In the words of the partial indexes, which SQLite compares with the query's.
+IS_LIVE: Final = task.c.status.in_([word("queued"), word("running"), word("waiting")])
 
 LOCK_CONVERSATION: Statement = Statement(
     sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update()
@@ -38,9 +38,7 @@ TRY_CONVERSATION: Statement = Statement(
 )
 READ: Statement = Statement(sa.select(task).where(task.c.id == p("id")))
 LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
-FENCE: Statement = Statement(
-    sa.select(task.c.status, task.c.epoch, task.c.cancel_requested).where(task.c.id == p("id")).with_for_update()
-)
+TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(skip_locked=True))
 BY_CREATOR: Statement = Statement(sa.select(task).where(task.c.created_by == p("created_by")))
 BY_LABEL: Statement = Statement(
     sa.select(task).where(task.c.conversation_id == p("conversation_id"), task.c.label == p("label"))
@@ -140,7 +138,7 @@ def lock_conversations(conn: Connection, ids: Collection[str | None]) -> None:
         conn.one(LOCK_CONVERSATION, {"id": one})
 
 
-def lock(conn: Connection, ids: Collection[str]) -> dict[str, TaskRow]:
+def lock(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
     """Locks tasks in the order of their ids; what was found. Lock their conversations first."""
     found: dict[str, TaskRow] = {}
     for one in sorted(set(ids)):
@@ -150,23 +148,44 @@ def lock(conn: Connection, ids: Collection[str]) -> dict[str, TaskRow]:
     return found
 
 
+def lock_with_conversations(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
+    """Locks tasks after all their conversations; what was found."""
+    ids = set(ids)
+    if conn.dialect != "sqlite":
+        known = [read(conn, one) for one in ids]
+        lock_conversations(conn, {row["conversation_id"] for row in known if row is not None})
+    return lock(conn, ids)
+
+
 def lock_one(conn: Connection, task_id: str) -> TaskRow | None:
-    """Locks a task together with its conversation; None when there is none."""
-    if conn.dialect == "sqlite":
-        return read(conn, task_id)
-    row = read(conn, task_id)
-    if row is None:
+    """Locks a task after its conversation; None when there is none."""
+    return lock_with_conversations(conn, [task_id]).get(task_id)
+
+
+def try_conversation(conn: Connection, conversation_id: str | None) -> bool:
+    """Locks a conversation unless another transaction has it; never waits."""
+    if conversation_id is None or conn.dialect == "sqlite":
+        return True
+    return conn.one(TRY_CONVERSATION, {"id": conversation_id}) is not None
+
+
+def try_lock(conn: Connection, task_id: str, conversation_id: str | None) -> TaskRow | None:
+    """Locks a task after its conversation; None when another transaction has one of them. Never waits."""
+    if not try_conversation(conn, conversation_id):
         return None
-    lock_conversations(conn, [row["conversation_id"]])
-    return lock(conn, [task_id]).get(task_id)
+    row = conn.one(TRY_LOCK, {"id": task_id})
+    return None if row is None else as_dict(row)
 
 
-def fence(conn: Connection, claim: Claim) -> bool:
-    """Locks the run's task and checks that the claim still holds; whether a cancel was asked for. Raises LeaseLost."""
-    row = conn.one(FENCE, {"id": claim.task_id})
-    if row is None or row[0] != Status.RUNNING or row[1] != claim.epoch:
+def lock_claimed(conn: Connection, claim: Claim, *others: str) -> TaskRow:
+    """Locks the run's task (and ``others``, whose rows are not returned) and checks that the claim still holds.
+
+    Raises LeaseLost.
+    """
+    row = lock(conn, (claim.task_id, *others)).get(claim.task_id)
+    if row is None or row["status"] != Status.RUNNING or row["epoch"] != claim.epoch:
         raise LeaseLost(claim.task_id, claim.epoch)
-    return bool(row[2])
+    return row
 
 
 def change(conn: Connection, row: TaskRow, action: Action, statement: Statement, **values: Any) -> None:
@@ -182,7 +201,23 @@ def change(conn: Connection, row: TaskRow, action: Action, statement: Statement,
 def view(row: TaskRow) -> dict[str, Any]:
     """A task as clients and people see it."""
     result = row["result"]
-    whole = result is not None and len(result) <= SHOWN_RESULT
+    return {**_view(row), "result": from_json(result) if _is_shown(result) else None}
+
+
+def view_text(row: TaskRow) -> str:
+    """`view` as JSON text, without reading the result's JSON."""
+    result = row["result"]
+    text = to_json(_view(row)).decode()
+    shown = result if _is_shown(result) else "null"
+    return f'{text[:-1]},"result":{shown}}}'
+
+
+def _is_shown(result: str | None) -> bool:
+    return result is not None and len(result) <= SHOWN_RESULT
+
+
+def _view(row: TaskRow) -> dict[str, Any]:
+    result = row["result"]
     return {
         "id": row["id"],
         "label": row["label"],
@@ -194,7 +229,6 @@ def view(row: TaskRow) -> dict[str, Any]:
         "progress": row["progress"],
         "message": row["message"],
         "question": row["question"],
-        "result": from_json(result) if whole else None,
         "result_size": 0 if result is None else len(result),
         "error": row["error"],
         "error_kind": row["error_kind"],
@@ -207,9 +241,16 @@ def view(row: TaskRow) -> dict[str, Any]:
     }
 
 
-def tell(conn: Connection, row: TaskRow, what: str) -> None:
-    """Appends ``frontdesk:task.<what>`` to the log of the conversation that owns the task."""
-    if row["conversation_id"] is None or row["kind"] == "turn":
+def tell(conn: Connection, row: TaskRow, what: str, *, passing: bool = False) -> None:
+    """Appends ``frontdesk:task.<what>`` to the log of the conversation that owns the task, if there (still) is one.
+
+    ``passing``: progress, which need not be kept once the task has ended.
+    """
+    conversation_id = row["conversation_id"]
+    if conversation_id is None or row["kind"] == "turn":
         return
-    event = {"type": f"frontdesk:task.{what}", "conversation": row["conversation_id"], "task": view(row)}
-    append(conn, row["conversation_id"], [Event(to_json(event).decode())])
+    text = f'{{"type":"frontdesk:task.{what}","conversation":"{conversation_id}","task":{view_text(row)}}}'
+    try:
+        append(conn, conversation_id, [Event(text, deltas_of=row["id"] if passing else None)])
+    except ConversationNotFound:
+        return  # it was deleted; the task outlives it

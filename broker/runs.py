@@ -1,34 +1,54 @@
-"""A run: one claimed task inside a worker, and how it is stopped. Handlers do the work; what a handler must do is said here."""
+"""A run: one claimed task inside a worker, and how it is stopped. What a handler, which does the work, must do is said
+here."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 import anyio
 
 from .database import Database
+from .errors import DatabaseClosed, DatabaseError, LeaseLost
+from .queue import Held
 from .rows import Claim
 
-Stop = Literal["cancel", "drain", "lost"]
+log = logging.getLogger("frontdesk.runs")
+
+T = TypeVar("T")
+Stop = Literal["cancel", "timeout", "drain", "lost"]
+Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+
+PERSIST_SECONDS: Final = 0.5
 
 
 class Run:
     """One claim at work. Everything here belongs to the worker's event loop, except ``cancel``, which threads read."""
 
-    def __init__(
-        self, claim: Claim, database: Database, spawn: Callable[[Callable[[], Awaitable[None]]], None]
-    ) -> None:
+    def __init__(self, claim: Claim, database: Database, spawn: Spawn) -> None:
         self.claim, self.database = claim, database
         self.spawn = spawn  # starts a coroutine function beside the run, in the worker's task group
         self.cancel = threading.Event()
         self.left = asyncio.Event()  # set when nobody waits for the run's thread any more
+        self.gone = asyncio.Event()  # set when the run has left its slot
         self.scope = anyio.CancelScope()
         self.stop: Stop | None = None
+        self.begun = False  # a function's own code has begun; set by its handler
         self.over = False  # its claim has been ended; what still comes is ignored
         self._afterwards: list[Callable[[], None]] = []
+        self._when_asked: list[Callable[[], None]] = []
+
+    @property
+    def held(self) -> Held:
+        """The claim, as the queue names it."""
+        return self.claim.task_id, self.claim.epoch
+
+    def when_asked(self, function: Callable[[], None]) -> None:
+        """Calls ``function`` when the run is asked to stop for a reason of its own: a cancel, a timeout."""
+        self._when_asked.append(function)
 
     def when_over(self, function: Callable[[], None]) -> None:
         """Calls ``function`` when the run has left its slot."""
@@ -36,29 +56,55 @@ class Run:
 
     def close(self) -> None:
         """The run has left its slot."""
+        self.gone.set()
         for function in self._afterwards:
             function()
 
     def ask(self, stop: Stop) -> bool:
-        """Stops the run; whether this was the first time. A lost lease wins over everything: nothing may be written any more."""
+        """Stops the run; whether this was the first time. A lost lease wins over everything: nothing may be written any
+        more."""
         first = self.stop is None
         if first or stop == "lost":
             self.stop = stop
         if first:
             self.cancel.set()
             self.scope.cancel()
+            if stop in ("cancel", "timeout"):
+                for function in self._when_asked:
+                    function()
         return first
+
+    async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Awaits ``attempt()``, again and again while the database cannot do it: a full disk must not cost a result.
+
+        It ends when the lease is lost or the worker leaves. Raises LeaseLost, a DatabaseError.
+        """
+        while True:
+            try:
+                return await attempt()
+            except DatabaseClosed:
+                raise
+            except DatabaseError as error:
+                if self.stop == "lost":
+                    raise LeaseLost(*self.held) from error
+                if self.left.is_set():
+                    raise
+                log.warning("%s cannot be written, trying again: %s", self.claim.task_id, error)
+            with anyio.move_on_after(PERSIST_SECONDS):
+                await self.left.wait()
 
 
 class Handler(Protocol):
     """Runs tasks of one kind."""
 
     async def run(self, run: Run) -> None:
-        """Does the work and ends the claim: finish, park, or retry. It may be cancelled at every await; then it must not end the claim."""
+        """Does the work and ends the claim: finish, park, or retry. It may be cancelled at every await; then it must
+        not end the claim."""
         ...
 
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
-        """Ends the claim as cancelled: after the run has stopped, or (``abandoned``) when it does not stop."""
+        """Ends the claim of a run that was cancelled or (``run.stop``) took too long: after it has stopped, or
+        (``abandoned``) when it does not stop."""
         ...
 
     async def failed(self, run: Run, error: Exception) -> None:

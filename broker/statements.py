@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -35,9 +35,7 @@ def word(value: str) -> sa.ColumnClause[str]:
 
 def table(model: type[SQLModel]) -> sa.Table:
     """The Core table of a SQLModel class."""
-    found = model.__table__  # type: ignore[attr-defined]
-    assert isinstance(found, sa.Table)
-    return found
+    return cast(sa.Table, cast(Any, model).__table__)
 
 
 def insert_row(model: type[SQLModel]) -> sa.Insert:
@@ -65,12 +63,12 @@ class Statement:
     def _compile(self, dialect: DialectName) -> tuple[str, Bind]:
         target: sa.Dialect
         if dialect == "sqlite":
-            target = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+            target = sqlite.dialect(paramstyle="qmark")
         else:
-            target = postgresql.psycopg.dialect(paramstyle="format")
-        compiled = self._core.compile(dialect=target)  # type: ignore[attr-defined]
-        names = list(compiled.positiontup or ())
-        constants = {name: compiled.params[name] for name in names if not name.startswith(_PREFIX)}
+            target = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+        compiled = cast(Any, self._core).compile(dialect=target)
+        names: list[str] = list(compiled.positiontup or ())
+        constants: dict[str, Any] = {name: compiled.params[name] for name in names if not name.startswith(_PREFIX)}
         return str(compiled), _binder(tuple(name.removeprefix(_PREFIX) for name in names), constants)
 
 
@@ -84,4 +82,4 @@ def _binder(names: tuple[str, ...], constants: dict[str, Any]) -> Bind:
         case (name,):
             return lambda given: (given[name],)
         case _:
-            return itemgetter(*names)
+            return cast(Bind, itemgetter(*names))

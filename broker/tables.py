@@ -1,7 +1,7 @@
 """The tables of the broker storey: conversations, turns, inbox, event log. No statement is here.
 
-Every counter that orders something (cursors, input numbers, labels) lives in the conversation's row, which whoever counts has locked: a
-sequence of the database would let a reader skip an event that commits late.
+Every counter that orders something (cursors, input numbers, labels) lives in the conversation's row, which whoever
+counts has locked: a sequence of the database would let a reader skip an event that commits late.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 class Meta(Base, table=True):
     """Facts about the database itself: schema version, clock."""
 
-    __tablename__ = "frontdesk_meta"
+    __tablename__ = "frontdesk_meta"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     key: str = Field(primary_key=True)
     value: str
@@ -26,7 +26,7 @@ class Meta(Base, table=True):
 class Conversation(Base, table=True):
     """Owns items, inbox, tasks and the current agent."""
 
-    __tablename__ = "frontdesk_conversation"
+    __tablename__ = "frontdesk_conversation"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     id: str = Field(primary_key=True)
     tenant: str = ""
@@ -50,7 +50,7 @@ class Conversation(Base, table=True):
 class Turn(Base, table=True):
     """One activation of a conversation's agent; on the wire, a response."""
 
-    __tablename__ = "frontdesk_turn"
+    __tablename__ = "frontdesk_turn"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     id: str = Field(primary_key=True)  # resp_…
     conversation_id: str = Field(index=True)
@@ -84,7 +84,7 @@ class Turn(Base, table=True):
 class InboxEntry(Base, table=True):
     """One input that waits to enter a conversation, or has entered it (`taken_by`)."""
 
-    __tablename__ = "frontdesk_inbox"
+    __tablename__ = "frontdesk_inbox"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     conversation_id: str = Field(primary_key=True)
     number: int = Field(primary_key=True)
@@ -93,15 +93,27 @@ class InboxEntry(Base, table=True):
     target_id: str | None = None  # steer: the response that is steered; notice, message: the task that it is about
     payload: str  # JSON
     taken_by: str | None = None
+    tenant: str = ""
+    input_id: str | None = None  # of a steer; a create's is kept with its turn
+    input_digest: str = ""
     created_at: float = 0.0
 
     __table_args__ = (
         sa.Index(
             "frontdesk_inbox_waiting",
             "conversation_id",
+            "kind",
             "number",
             sqlite_where=sa.text("taken_by IS NULL"),
             postgresql_where=sa.text("taken_by IS NULL"),
+        ),
+        sa.Index(
+            "frontdesk_inbox_input",
+            "tenant",
+            "input_id",
+            unique=True,
+            sqlite_where=sa.text("input_id IS NOT NULL"),
+            postgresql_where=sa.text("input_id IS NOT NULL"),
         ),
     )
 
@@ -109,13 +121,13 @@ class InboxEntry(Base, table=True):
 class LogRow(Base, table=True):
     """A run of events that were committed together. Event i of the row has cursor ``first + i``."""
 
-    __tablename__ = "frontdesk_event"
+    __tablename__ = "frontdesk_event"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     conversation_id: str = Field(primary_key=True)
     first: int = Field(primary_key=True)
     count: int
     response_id: str = ""
-    deltas_of: str | None = None  # all are deltas of this item: removed when its `done` is written
+    deltas_of: str | None = None  # all are deltas of this item, or progress of this task: removed when that is done
     body: str  # one event's JSON per line, without its cursor
     created_at: float = 0.0
 

@@ -1,6 +1,7 @@
 """Turns in the database: which input is next, and that a conversation has one live turn at most.
 
-What happens inside a turn is the agents' business. Here a turn is a row, a task of kind ``turn``, and its place in the line.
+What happens inside a turn is the agents' business. Here a turn is a row, a task of kind ``turn``, and its place in
+the line.
 """
 
 from __future__ import annotations
@@ -25,22 +26,33 @@ turn, entry, conversation = table(Turn), table(InboxEntry), table(Conversation)
 COLUMNS: Final = tuple(column.name for column in turn.columns)
 DEFAULTS: Final[TurnRow] = Turn(id="", conversation_id="").model_dump()
 PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
+ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
 
 LIVE_TURN: Statement = Statement(
     sa.select(task).where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE).with_for_update()
 )
+
+
+def _first_of(kind: str, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The oldest waiting input of a kind; one look into the index, however many wait."""
+    found = (
+        sa.select(word(kind).label("kind"), entry.c.response_id, entry.c.target_id)
+        .where(entry.c.conversation_id == p("id"), entry.c.kind == word(kind), entry.c.taken_by.is_(None), *conditions)
+        .order_by(entry.c.number)
+        .limit(1)
+        .subquery()
+    )
+    return sa.select(found)
+
+
+# A steer's response goes after the one that it steers, which may not have had its turn yet.
+_HAD_ITS_TURN = (
+    ~sa.select(turn.c.id)
+    .where(turn.c.id == entry.c.target_id, turn.c.status == "queued", turn.c.task_id.is_(None))
+    .exists()
+)
 NEXT_INPUT: Statement = Statement(
-    sa.select(entry.c.kind, entry.c.response_id, entry.c.target_id)
-    .where(
-        entry.c.conversation_id == p("id"),
-        entry.c.taken_by.is_(None),
-        entry.c.kind.in_([word("steer"), word("create"), word("notice")]),
-    )
-    .order_by(
-        sa.case((entry.c.kind == "steer", 0), (entry.c.kind == "create", 1), else_=2),
-        entry.c.number,
-    )
-    .limit(1)
+    sa.union_all(_first_of("steer", _HAD_ITS_TURN), _first_of("create"), _first_of("notice"))
 )
 CONVERSATION: Statement = Statement(
     sa.select(
@@ -65,7 +77,7 @@ SET_UNATTENDED: Statement = Statement(
 WAKE: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"))
-    .values(status=p("status"), waiting_for="", waits_left=0, wake=None, ready=p("ready"))
+    .values(status=p("status"), waiting_for="", waits_left=0, wake=None, question=None, ready=p("ready"))
 )
 DROP_WAITS: Statement = Statement(sa.delete(wait).where(wait.c.waiter_id == p("id")))
 READ_TASK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
@@ -103,14 +115,16 @@ def wake(conn: Connection, row: TaskRow) -> None:
     """A parked task goes back to the queue, whatever it waited for. Its row is locked by the caller."""
     conn.run(DROP_WAITS, {"id": row["id"]})
     change(conn, row, Action.WAKE, WAKE, ready=conn.now())
+    row.update(waiting_for="", question=None)
     conn.publish(TasksReady(row["slot"]))
 
 
 def advance(conn: Connection, conversation_id: str) -> None:
     """Makes sure that what waits in the inbox is being dealt with. The conversation is locked by the caller.
 
-    A parked turn is woken by new input; an idle conversation's next input gets its turn: steers first, then creates in their order, then notices
-    while no more than the limit of unattended turns have followed each other. A delegated run's conversation has only that run.
+    A parked turn is woken by new input; an idle conversation's next input gets its turn: steers first, then creates in
+    their order, then notices while no more than the limit of unattended turns have followed each other. A delegated
+    run's conversation has only that run.
     """
     conn.publish(InputArrived(conversation_id))
     found = live(conn, conversation_id)
@@ -140,7 +154,8 @@ def advance(conn: Connection, conversation_id: str) -> None:
 
 
 def _next(conn: Connection, conversation_id: str) -> Row | None:
-    return conn.one(NEXT_INPUT, {"id": conversation_id})
+    """Kind, response and target of the input that is next: steers before creates before notices."""
+    return min(conn.all(NEXT_INPUT, {"id": conversation_id}), key=lambda found: ORDER[found[0]], default=None)
 
 
 def _wake_delegated(conn: Connection, task_id: str) -> None:

@@ -1,6 +1,7 @@
 """Parking: a task that waits for tasks, a timer or an answer holds no slot; it lies in the database until it is woken.
 
-Park locks the tasks that it awaits, finish locks its waiters: whichever commits first, the other sees it, so a parent is never left asleep.
+Park locks the tasks that it awaits, finish locks its waiters: whichever commits first, the other sees it, so a parent
+is never left asleep.
 """
 
 from __future__ import annotations
@@ -31,18 +32,21 @@ ADD_EDGE: Statement = Statement(wait.insert().values(waiter_id=p("waiter_id"), a
 AWAITED_BY: Statement = Statement(sa.select(wait.c.awaited_id).where(wait.c.waiter_id == p("id")))
 PARENT: Statement = Statement(sa.select(task.c.parent_id).where(task.c.id == p("id")))
 DUE: Statement = Statement(
-    sa.select(task.c.id)
+    sa.select(task.c.id, task.c.conversation_id)
     .where(task.c.status == word("waiting"), task.c.wake.is_not(None), task.c.wake <= p("now"))
     .order_by(task.c.wake)
     .limit(p("limit"))
 )
-NEXT_DUE: Statement = Statement(
-    sa.select(sa.func.min(task.c.wake)).where(task.c.status == word("waiting"), task.c.wake.is_not(None))
-)
 
 
 def check_no_circle(conn: Connection, waiter: str, awaited: Collection[str]) -> None:
-    """Raises CircularWait when one of ``awaited`` is the waiter, its ancestor, or waits for either, directly or not."""
+    """Raises CircularWait when one of ``awaited`` is the waiter, its ancestor, or waits for either, directly or not.
+
+    Its caller has locked the waiter and ``awaited``; the rest of a circle may be closing at this moment in other
+    transactions, so they take turns from here to their commit.
+    """
+    if conn.dialect == "postgresql":
+        conn.script("SELECT pg_advisory_xact_lock(70279402)")
     forbidden = {waiter}
     above: str | None = waiter
     while above is not None:
@@ -72,21 +76,23 @@ def park(
     seconds: float | None = None,
     question: str | None = None,
 ) -> bool:
-    """Parks the run until ``need`` (default: all) of ``awaited`` have ended, ``seconds`` have passed, or an answer comes.
+    """Parks the run until ``need`` (default: all) of ``awaited`` have ended, ``seconds`` have passed, or an answer
+    comes.
 
-    Returns False, and changes nothing, when enough have ended already. ``row`` is the run's task as `queue.held_row` returned it.
-    Raises CircularWait, TaskNotFound, LeaseLost.
+    Returns False, and changes nothing, when there is nothing to wait for (any more), or when the run is to be
+    cancelled, which its worker does. ``row`` is the run's task as `queue.held_row` returned it. Raises CircularWait,
+    TaskNotFound.
     """
-    found = rows.lock(conn, {*awaited, claim.task_id})
-    missing = [one for one in awaited if one not in found]
+    ids = list(dict.fromkeys(awaited))
+    found = rows.lock(conn, ids)
+    missing = [one for one in ids if one not in found]
     if missing:
         raise TaskNotFound(missing[0])
-    check_no_circle(conn, claim.task_id, awaited)
-    rows.fence(conn, claim)
-    live = [one for one in dict.fromkeys(awaited) if found[one]["status"] not in TERMINAL]
-    ended = len(set(awaited)) - len(live)
-    left = (len(set(awaited)) if need is None else need) - ended
-    if awaited and left <= 0:
+    if ids:
+        check_no_circle(conn, claim.task_id, ids)
+    live = [one for one in ids if found[one]["status"] not in TERMINAL]
+    left = min(len(ids) if need is None else need, len(ids)) - (len(ids) - len(live))
+    if row["cancel_requested"] or (left <= 0 and (ids or (seconds is None and question is None))):
         return False
     for one in live:
         conn.run(ADD_EDGE, {"waiter_id": claim.task_id, "awaited_id": one})
@@ -95,7 +101,7 @@ def park(
         row,
         Action.PARK,
         PARK,
-        waiting_for="tasks" if awaited else "answer" if question is not None else "timer",
+        waiting_for="tasks" if ids else "answer" if question is not None else "timer",
         waits_left=max(left, 0),
         wake=None if seconds is None else conn.now() + seconds,
         question=question,
@@ -105,11 +111,12 @@ def park(
 
 
 def wake_due(conn: Connection, limit: int = 100) -> int:
-    """Wakes parked tasks whose time has come; how many."""
+    """Wakes parked tasks whose time has come; how many. What another transaction holds is passed over."""
     woken = 0
-    for (task_id,) in conn.all(DUE, {"now": conn.now(), "limit": limit}):
-        row = rows.lock_one(conn, str(task_id))
-        if row is not None and row["status"] == Status.WAITING and row["wake"] is not None:
+    now = conn.now()
+    for task_id, conversation_id in conn.all(DUE, {"now": now, "limit": limit}):
+        row = rows.try_lock(conn, str(task_id), conversation_id)
+        if row is not None and row["status"] == Status.WAITING and row["wake"] is not None and row["wake"] <= now:
             turns.wake(conn, row)
             woken += 1
     return woken

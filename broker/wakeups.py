@@ -1,8 +1,9 @@
-"""Wake-ups: hints that something was committed. They carry no truth; whoever misses one finds the same by reading the database.
+"""Wake-ups: hints that something was committed. They carry no truth; whoever misses one finds the same by reading the
+database.
 
-A writer publishes hints after its commit, from its own thread; each listener is called in the event loop that it registered from. For each
-conversation that somebody listens to, the last rows of its event log are kept in a bounded ring, so that a thousand subscribers share one text and only
-those who are further behind read the database.
+A writer publishes hints after its commit, from its own thread; each listener is called in the event loop that it
+registered from. For each conversation that somebody listens to, the last rows of its event log are kept in a bounded
+ring, so that a thousand subscribers share one text and only those who are further behind read the database.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Hub:
     def listen(self, kind: str, name: str, wake: Callable[[], None]) -> Listening:
         """Calls ``wake()`` in the running loop after each commit that concerns (kind, name).
 
-        Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task). Several commits may be one call.
+        Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task).
+        Several commits may be one call.
         """
         listening = Listening(self, (kind, name), asyncio.get_running_loop(), wake)
         with self._lock:
@@ -155,7 +157,8 @@ class Hub:
         self._call(woken)
 
     def publish_keys(self, keys: Iterable[Key]) -> None:
-        """Another process has committed what concerns these: whoever listens looks. The database has what a ring has not."""
+        """Another process has committed what concerns these: whoever listens looks. The database has what a ring has
+        not."""
         woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
             for key in keys:

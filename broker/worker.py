@@ -1,12 +1,14 @@
 """The worker: claims tasks under a lease and runs them, in a thread and an event loop of its own.
 
-Turns and background tasks have separate slots. Nothing here knows what a task does: a handler is found by the task's name. What a worker never does: hold a
-claim that nobody runs, or write for a run whose lease it has lost.
+Turns and background tasks have separate slots. Nothing here knows what a task does: a handler is found by the task's
+name. What a worker never does: hold a claim that nobody runs, or write for a run whose lease it has lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,16 +22,21 @@ from anyio.abc import TaskGroup
 from . import leases, queue
 from .clock import Owner
 from .database import Database
-from .errors import DatabaseClosed, DatabaseError, LeaseLost
+from .errors import DatabaseClosed, DatabaseError
+from .eventloop import StubbornLoop
 from .heartbeat import Heartbeat
+from .queue import Held
 from .rows import Claim
 from .runs import Handler, Run
+from .supervision import abandon, supervise
 
 log = logging.getLogger("frontdesk.worker")
 
 LEASE: Final = 30.0
 POLL: Final = 0.5
 RECOVER_EVERY: Final = 20  # polls
+LAST_SECONDS: Final = 1.0  # of a drain: for runs that were asked to stop, then for writing how they ended
+PATIENCE: Final = 10.0  # beyond the grace period, with a worker that is to stop
 
 
 @dataclass(slots=True)
@@ -39,7 +46,7 @@ class Slots:
     slot: str
     size: int
     handlers: Mapping[str, Handler]
-    running: dict[str, Run] = field(default_factory=dict[str, Run])
+    running: dict[Held, Run] = field(default_factory=dict[Held, Run])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -48,7 +55,12 @@ class Slots:
 
 
 class Worker:
-    """Runs tasks of a database until it is stopped. ``start`` and ``stop`` may be called from any thread but the worker's own."""
+    """Runs tasks of a database until it is stopped.
+
+    ``start`` and ``stop`` may be called from any thread but the worker's own. ``lease`` and ``poll`` are in seconds;
+    ``grace`` too: how long a run that is asked to stop may take. ``closing`` is awaited in the worker's loop at its
+    end.
+    """
 
     def __init__(
         self,
@@ -60,16 +72,18 @@ class Worker:
         task_slots: int = 16,
         lease: float = LEASE,
         grace: float = 10.0,
+        poll: float = POLL,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._slots = (Slots("turn", turn_slots, turns), Slots("task", task_slots, tasks))
-        self._lease, self._grace, self._closing = lease, grace, closing
+        self._lease, self._grace, self._poll, self._closing = lease, grace, poll, closing
         self.owner = Owner.here()
+        self._claims = itertools.count()
+        self._unreceived: list[str] = []  # owner texts of claims that may have been made, and were not received
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining: asyncio.Event | None = None
-        self._group: TaskGroup | None = None
+        self._draining = asyncio.Event()
         self._starting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._beat = Heartbeat(database, lease, self._renewed)
 
@@ -85,30 +99,27 @@ class Worker:
         await asyncio.get_running_loop().run_in_executor(None, self.stop_blocking, grace)
 
     def stop_blocking(self, grace: float | None = None) -> None:
-        """Drains: claims nothing more, gives running work ``grace`` seconds, then gives it back so that others go on at once."""
+        """Drains: claims nothing more, gives running work ``grace`` seconds, then gives it back so that others go on at
+        once."""
         if grace is not None:
             self._grace = grace
         thread, loop = self._thread, self._loop
         if thread is None or loop is None:
             return
-        try:
-            loop.call_soon_threadsafe(self._drain)
-        except RuntimeError:
-            pass  # it has ended already
-        thread.join()
+        with contextlib.suppress(RuntimeError):  # its loop has ended already
+            loop.call_soon_threadsafe(self._draining.set)
+        thread.join(self._grace + PATIENCE)
+        if thread.is_alive():
+            log.error("the worker does not stop: something blocks its event loop; its thread is left behind")
         self._thread = None
 
     def running(self) -> int:
         """How many tasks it is running now."""
         return sum(len(slots.running) for slots in self._slots)
 
-    def _drain(self) -> None:
-        if self._draining is not None:
-            self._draining.set()
-
     def _main(self, ready: Future[None]) -> None:
         try:
-            anyio.run(self._serve, ready)
+            anyio.run(self._serve, ready, backend_options={"loop_factory": StubbornLoop})
         except BaseException as error:
             if ready.done():
                 log.exception("the worker ended with an error")
@@ -117,17 +128,15 @@ class Worker:
 
     async def _serve(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._draining = asyncio.Event()
         await self._database.write(leases.recover)
         self._beat.start(self._loop)
         try:
             async with anyio.create_task_group() as group:
-                self._group = group
                 for slots in self._slots:
                     if slots.size and slots.handlers:
-                        group.start_soon(self._dispatch, slots)
-                group.start_soon(self._sweep)
-                group.start_soon(self._starter)
+                        group.start_soon(self._dispatch, group, slots)
+                group.start_soon(self._look_after)
+                group.start_soon(self._starter, group)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()
@@ -143,12 +152,16 @@ class Worker:
             await self._idle()
         for run in self._runs():
             run.ask("drain")
-        with anyio.move_on_after(1.0):
+        with anyio.move_on_after(LAST_SECONDS):
             await self._idle()
         for run in self._runs():
             run.left.set()
-        with anyio.move_on_after(1.0):
+        with anyio.move_on_after(LAST_SECONDS):
             await self._idle()
+        for run in self._runs():
+            log.error("%s (%s) does not stop; its claim is given up", run.claim.task_id, run.claim.name)
+            self._beat.remove(run.held)
+            await abandon(run)
 
     async def _idle(self) -> None:
         for slots in self._slots:
@@ -159,9 +172,8 @@ class Worker:
     def _runs(self) -> list[Run]:
         return [run for slots in self._slots for run in slots.running.values()]
 
-    async def _dispatch(self, slots: Slots) -> None:
+    async def _dispatch(self, group: TaskGroup, slots: Slots) -> None:
         """Claims as much as there are free slots, whenever there may be something to claim."""
-        assert self._draining is not None
         woken = asyncio.Event()
         listening = self._database.hub.listen("ready", slots.slot, woken.set)
         names = sorted(slots.handlers)
@@ -175,135 +187,94 @@ class Worker:
                 wanted = slots.free
                 claims = await self._claim(slots.slot, names, wanted)
                 for claim in claims:
-                    self._start(slots, claim)
+                    self._start(group, slots, claim)
                 if len(claims) < wanted:
-                    with anyio.move_on_after(POLL):
+                    with anyio.move_on_after(self._poll):
                         await woken.wait()
+        except DatabaseClosed:
+            log.info("the database was closed: nothing more is claimed")
         finally:
             listening.stop()
 
     async def _claim(self, slot: str, names: list[str], limit: int) -> list[Claim]:
+        """Claims under an owner text of its own, by which claims that did not arrive are found again."""
+        owner = f"{self.owner.text}.{next(self._claims)}"
         try:
-            return await self._database.take(
-                queue.release, queue.claim, slot, names, self.owner.text, self._lease, limit
-            )
+            return await self._database.take(queue.release, queue.claim, slot, names, owner, self._lease, limit)
         except DatabaseClosed:
             raise
         except DatabaseError as error:
             log.error("claiming failed, trying again in a moment: %s", error)
-            await anyio.sleep(POLL)
-            return []
+        except Exception:
+            log.exception("claiming failed, trying again in a moment")
+        self._unreceived.append(owner)
+        await anyio.sleep(self._poll)
+        return []
 
-    def _start(self, slots: Slots, claim: Claim) -> None:
-        assert self._group is not None and self._draining is not None
+    def _start(self, group: TaskGroup, slots: Slots, claim: Claim) -> None:
+        run = Run(claim, self._database, self._starting.put_nowait)
+        slots.running[run.held] = run
+        self._beat.add(run.held)
         if self._draining.is_set():
-            self._group.start_soon(self._give_back, claim)
-            return
-        run = Run(claim, self._database, self._spawn)
-        slots.running[claim.task_id] = run
-        self._beat.add(claim)
-        self._group.start_soon(self._run, slots, run)
+            run.ask("drain")  # before it has begun: it is given back as it was
+        group.start_soon(self._run, slots, run)
 
-    def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Starts a coroutine function beside the runs. It may be called from a callback of the loop, where a task group may not be used."""
-        self._starting.put_nowait(function)
+    async def _starter(self, group: TaskGroup) -> None:
+        """Starts what runs ask for; a task group may not be used from the loop's callbacks, where cancels arrive."""
 
-    async def _starter(self) -> None:
-        assert self._group is not None
+        async def start(function: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await function()
+            except Exception:
+                log.exception("something beside a run failed")
+
         while True:
-            self._group.start_soon(await self._starting.get())
+            group.start_soon(start, await self._starting.get())
 
     async def _run(self, slots: Slots, run: Run) -> None:
-        handler = slots.handlers[run.claim.name]
-        listening = self._database.hub.listen("cancel", run.claim.task_id, lambda: self._cancel(run, handler))
-        if run.claim.cancel_requested:
-            self._cancel(run, handler)
+        listening = self._database.hub.listen("cancel", run.claim.task_id, lambda: self._cancel(run))
         try:
-            await self._guarded(run, handler)
+            if run.claim.cancel_requested:
+                self._cancel(run)
+            await supervise(run, slots.handlers[run.claim.name], lambda: self._grace)
         finally:
             listening.stop()
+            self._beat.remove(run.held)
+            del slots.running[run.held]
             run.close()
-            self._beat.remove(run.claim)
-            del slots.running[run.claim.task_id]
             slots.changed.set()
 
-    async def _guarded(self, run: Run, handler: Handler) -> None:
-        """Runs the handler and deals with every way in which it can end."""
-        try:
-            with run.scope:
-                await handler.run(run)
-            if run.scope.cancelled_caught and not run.over:
-                with anyio.CancelScope(shield=True):
-                    await self._stopped(run, handler)
-        except LeaseLost as lost:
-            log.warning("%s", lost)
-        except DatabaseClosed:
-            pass  # the process is ending; the lease ends with it
-        except Exception as error:
-            log.exception("the run of %s %s failed outside its own code", run.claim.kind, run.claim.name)
-            if not run.over:
-                await self._report_failure(run, handler, error)
+    def _cancel(self, run: Run) -> None:
+        run.ask("cancel")
 
-    async def _report_failure(self, run: Run, handler: Handler, error: Exception) -> None:
-        try:
-            with anyio.CancelScope(shield=True):
-                await handler.failed(run, error)
-        except (LeaseLost, DatabaseError) as unsaid:
-            log.error("the end of %s could not be written, its lease will end it: %s", run.claim.task_id, unsaid)
-
-    async def _stopped(self, run: Run, handler: Handler) -> None:
-        match run.stop:
-            case "cancel":
-                run.over = True
-                await handler.cancelled(run, abandoned=False)
-            case "lost":
-                log.warning("the lease of %s was lost; its run was stopped", run.claim.task_id)
-            case _:
-                run.over = True
-                await self._give_back(run.claim)
-
-    async def _give_back(self, claim: Claim) -> None:
-        await self._database.write_first(queue.release, [claim])
-
-    def _cancel(self, run: Run, handler: Handler) -> None:
-        if run.ask("cancel"):
-            self._spawn(lambda: self._enforce(run, handler))
-
-    async def _enforce(self, run: Run, handler: Handler) -> None:
-        """A cancelled run that does not stop within the grace period loses its claim; its slot stays taken until it returns."""
-        claim = run.claim
-        with anyio.move_on_after(self._grace):
-            while any(claim.task_id in slots.running for slots in self._slots):
-                await asyncio.wait([asyncio.ensure_future(slots.changed.wait()) for slots in self._slots], timeout=0.2)
-            return
-        if not run.over:
-            run.over = True
+    async def _look_after(self) -> None:
+        """Does what no hint announces: leases that ended, timers, processes that died, cancels of other processes."""
+        for number in itertools.count(1):
             try:
-                await handler.cancelled(run, abandoned=True)
-            except LeaseLost:
-                pass  # it ended just now
-
-    async def _sweep(self) -> None:
-        """Looks after what no hint announces: leases that ended, timers, processes that died, cancels of other processes."""
-        assert self._draining is not None
-        round = 0
-        while True:
-            try:
-                await self._database.write(leases.sweep)
-                round += 1
-                if round % RECOVER_EVERY == 0:
-                    await self._database.write(leases.recover)
+                await self._look(recover=number % RECOVER_EVERY == 0)
             except DatabaseClosed:
                 return
             except DatabaseError as error:
-                log.error("sweeping failed, trying again: %s", error)
-            await anyio.sleep(POLL)
+                log.error("looking after leases failed, trying again: %s", error)
+            except Exception:
+                log.exception("looking after leases failed, trying again")
+            await anyio.sleep(self._poll)
 
-    def _renewed(self, lost: set[str], cancels: set[str]) -> None:
-        """Called in the loop after each renewal."""
-        for slots in self._slots:
-            for task_id, run in slots.running.items():
-                if task_id in lost and not run.over:
-                    run.ask("lost")
-                elif task_id in cancels:
-                    self._cancel(run, slots.handlers[run.claim.name])
+    async def _look(self, *, recover: bool) -> None:
+        await self._database.write(leases.sweep)
+        if recover:
+            await self._database.write(leases.recover)
+        if self._unreceived:
+            owners = tuple(self._unreceived)
+            await self._database.write(leases.release_all, owners)
+            del self._unreceived[: len(owners)]
+        if self.running():
+            self._renewed(set(), await self._database.read(leases.cancels_asked))
+
+    def _renewed(self, lost: set[Held], cancels: set[Held]) -> None:
+        """Called in the loop with claims that are lost and those that are to be cancelled, also other workers'."""
+        for run in self._runs():
+            if run.held in lost and not run.over:
+                run.ask("lost")
+            elif run.held in cancels:
+                self._cancel(run)

@@ -194,7 +194,7 @@ class Writer:
         return Connection(self._engine, cursor, self._begun.now)
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
-        """Commits, then wakes who listens. Raises TransactionLost when the connection went away and nothing was kept."""
+        """Commits, then wakes who listens. Raises TransactionLost when the connection is gone and nothing was kept."""
         names: list[str] = []
         if self._failpoint:
             names = [call.name for call in calls if call.error is None]
@@ -226,10 +226,13 @@ class Writer:
                 continue
             if decided is not None:
                 return decided
-        raise DatabaseUnreachable(self._engine.name, "the connection was lost at a commit, whether it was kept is unknown")
+        raise DatabaseUnreachable(
+            self._engine.name, "the connection was lost at a commit, whether it was kept is unknown"
+        )
 
     def _reconnected(self) -> bool:
-        """Tries to connect again, with pauses, until the database has been away for too long; whether it is connected."""
+        """Tries to connect again, with pauses, until the database has been away for too long; whether it is
+        connected."""
         while not self._closing.is_set():
             now = time.monotonic()
             self._lost_since = self._lost_since or now

@@ -1,8 +1,10 @@
-"""The tables of the tasks storey, and the validated input that becomes a row. No statement is here: they are in the broker.
+"""The tables of the tasks storey, and the validated input that becomes a row. No statement is here: they are in the
+broker.
 
-Hot columns hold only text, integers and floats, because hot statements go to the driver's cursor as they are. Times whose name ends in
-``_at`` are wall-clock seconds since 1970 and are only shown; deadlines (``ready``, ``lease_until``, ``wake``) are on the database's
-clock, which no wall clock can move. A table class validates nothing when constructed: `TaskRequest` does.
+Hot columns hold only text, integers and floats, because hot statements go to the driver's cursor as they are. Times
+whose name ends in ``_at`` are wall-clock seconds since 1970 and are only shown; deadlines (``ready``,
+``lease_until``, ``wake``) are on the database's clock, which no wall clock can move. A table class validates nothing
+when constructed: `TaskRequest` does.
 """
 
 from __future__ import annotations
@@ -120,7 +122,14 @@ class Task(Base, table=True):
         ),
         sa.Index("frontdesk_task_created_by", "created_by", unique=True),
         sa.Index("frontdesk_task_parent", "parent_id"),
-        sa.Index("frontdesk_task_listing", "tenant", "created_at"),
+        sa.Index(
+            "frontdesk_task_listing",
+            "tenant",
+            "created_at",
+            "id",
+            sqlite_where=sa.text("kind <> 'turn'"),
+            postgresql_where=sa.text("kind <> 'turn'"),
+        ),
         sa.Index(
             "frontdesk_task_twin",
             "conversation_id",
