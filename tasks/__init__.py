@@ -1,4 +1,6 @@
-"""What a task is: its states, its options, the typed functions that it runs, their durable calls. No database, no clock."""
+"""What a task is: its states, its options, the typed functions that it runs, their durable calls. No database, no
+clock.
+"""
 
 from .context import TaskContext as TaskContext
 from .context import TaskHandle as TaskHandle

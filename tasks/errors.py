@@ -35,7 +35,8 @@ class InvalidOption(FrontdeskError, ValueError):
 
 
 class ArgumentsError(FrontdeskError, ValueError):
-    """Arguments that do not fit the signature. The text goes to the model: it names the field, the value, what is right."""
+    """Arguments that do not fit the signature. The text goes to the model: it names the field, the value, what is
+    right."""
 
 
 class ToolError(FrontdeskError):

@@ -1,4 +1,5 @@
-"""The states of a task: everything that decides whether a task may change its state is in this table, and nothing else is.
+"""The states of a task: everything that decides whether a task may change its state is in this table, and nothing
+else is.
 
 The table is data: a missing key is the error, and the diagram in the docs is generated from it (``diagram()``).
 Nothing here reads a clock or a database.

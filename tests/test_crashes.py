@@ -1,4 +1,5 @@
-"""A server killed just before and just after every commit that its code knows: the session ends as if nothing had happened.
+"""A server killed just before and just after every commit that its code knows: the session ends as if nothing had
+happened.
 
 The list of commits is the code's own (`broker.failpoints.operations`); a new write path appears here by itself.
 """
@@ -56,6 +57,10 @@ async def session(server: ServerProcess) -> dict[str, Any]:
         answers += await steered(caller, server)
         answers.append(await cancelled(caller))
         answers.append(await delegated(caller, server))
+        answers.append(await caller.say("ten", [[filed("asking")], "asking"]))
+        label = next(label for label, task in caller.tasks().items() if task["name"] == "asking")
+        await caller.until(lambda: caller.tasks()[label]["question"])
+        answers.append(await caller.say("eleven", [[["answer_task", {"task": label, "answer": "yes"}]], "answered"]))
         await caller.until(lambda: all(task["finished_at"] for task in caller.tasks().values()))
         await caller.until(lambda: announced(server) == sorted(unheard(caller)))
         await caller.until(lambda: quiet(server))
@@ -70,8 +75,7 @@ async def steered(caller: Caller, server: ServerProcess) -> list[dict[str, Any]]
             (
                 one["response"]["id"]
                 for one in caller.events.values()
-                if one["type"] == "response.created"
-                and one["response"]["metadata"].get("frontdesk:input_id") == "six"
+                if one["type"] == "response.created" and one["response"]["metadata"].get("frontdesk:input_id") == "six"
             ),
             None,
         )
@@ -133,7 +137,8 @@ async def delegated(caller: Caller, server: ServerProcess) -> dict[str, Any]:
 
 
 def summary(response: dict[str, Any]) -> list[Any]:
-    """What a response came to: its state, and its calls with their outputs. Texts of notices may come in either of two turns."""
+    """What a response came to: its state, and its calls with their outputs. Texts of notices may come in either of
+    two turns."""
     calls = [
         (item["name"], item["output"] if item["name"] in ("note", "hold") else item["status"])
         for item in response["output"]
@@ -173,15 +178,21 @@ def quiet(server: ServerProcess) -> bool:
     return rows(server, live) == [(0,)]
 
 
+def item(row: tuple[Any, ...]) -> StoredItem:
+    _, item_id, response_id, step, status, agent, body = row
+    return StoredItem(item_id, response_id, step, status, agent, from_json(body))
+
+
 def stored(server: ServerProcess) -> dict[str, Any]:
     """What the database holds: each input once, each notice once, a valid history, no run left behind."""
     found = rows(
-        server, "SELECT conversation_id, id, response_id, step, status, agent, body FROM frontdesk_item ORDER BY 1, position"
+        server,
+        "SELECT conversation_id, id, response_id, step, status, agent, body FROM frontdesk_item ORDER BY 1, position",
     )
-    items = [StoredItem(*row[1:6], from_json(row[6])) for row in found]
+    items = [item(row) for row in found]
     assert not [one for one in items if one.status == "in_progress"]
     for conversation in {row[0] for row in found}:
-        own = [StoredItem(*row[1:6], from_json(row[6])) for row in found if row[0] == conversation]
+        own = [item(row) for row in found if row[0] == conversation]
         assert validate_items(model_items(own, model="playback")) == []
     notices = Counter(
         one.body["output"]
@@ -190,7 +201,10 @@ def stored(server: ServerProcess) -> dict[str, Any]:
     )
     assert max(notices.values()) == 1, notices
     inputs = [one.body["content"][0]["text"] for one in items if one.body.get("role") == "user"]
-    return {"inputs": sorted(inputs), "tasks stored": rows(server, "SELECT count(*) FROM frontdesk_task WHERE kind <> 'turn'")}
+    return {
+        "inputs": sorted(inputs),
+        "tasks stored": rows(server, "SELECT count(*) FROM frontdesk_task WHERE kind <> 'turn'"),
+    }
 
 
 @pytest.fixture(scope="module")

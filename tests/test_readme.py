@@ -46,7 +46,7 @@ def test_the_first_desk_answers_as_it_is_printed(tmp_path: Path) -> None:
 def test_the_official_client_talks_to_it_as_it_is_printed(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(BLOCKS[0], "utf-8")
     port = free_port()
-    command = [FRONTDESK, "serve", "shop:desk", "--port", str(port)]
+    command = [str(FRONTDESK), "serve", "shop:desk", "--port", str(port)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for(f"http://127.0.0.1:{port}/healthz", server)

@@ -1,4 +1,5 @@
-"""The session that a person types at the demo desk, offline, over a real socket, with the server killed in the middle."""
+"""The session that a person types at the demo desk, offline, over a real socket, with the server killed in the
+middle."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from frontdesk.tests.playback.process import ServerProcess
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """The demo desk on a folder with a table, and with two files so large that comparing them takes as long as the test."""
+    """The demo desk on a folder with a table, and with two files so large that comparing them takes as long as the
+    test."""
     data = tmp_path / "files" / "data"
     data.mkdir(parents=True)
     with (data / "sales.csv").open("w", newline="") as file:
@@ -34,7 +36,7 @@ def said(response: dict[str, Any]) -> str:
 
 
 def agent(response: dict[str, Any]) -> str:
-    return [item["agent"]["agent_name"] for item in response["output"] if item["type"] == "message"][-1]
+    return str([item["agent"]["agent_name"] for item in response["output"] if item["type"] == "message"][-1])
 
 
 def called(response: dict[str, Any]) -> list[str]:

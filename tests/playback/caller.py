@@ -1,4 +1,5 @@
-"""A client that survives its server: it reconnects, resumes after its cursor, sends again with the same input id, and drops repeats."""
+"""A client that survives its server: it reconnects, resumes after its cursor, sends again with the same input id, and
+drops repeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The desk of the crash tests. Its model holds no state: the last message of the person is a JSON list of steps, each a list of calls or a text."""
+"""The desk of the crash tests. Its model holds no state: the last message of the person is a JSON list of steps, each
+a list of calls or a text."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class PlaybackModel:
     name = "playback"
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        said, after = 0, []
+        said = 0
+        after: list[dict[str, Any]] = []
         for number, item in enumerate(request.items):
             if item.get("type") == "message" and item["role"] == "user":
                 said, after = number, []
@@ -66,7 +68,7 @@ async def note(text: str) -> str:
 @tool(idempotent=True)
 async def hold(name: str, context: Context[Path]) -> str:
     """Holds until the file of that name is there."""
-    while not (context.dependencies / name).exists():
+    while not (context.dependencies / name).exists():  # noqa: ASYNC110 - made by another process
         await anyio.sleep(0.01)
     return f"held {name}"
 
@@ -104,7 +106,13 @@ async def forever(context: TaskContext[Path]) -> None:
     await anyio.sleep_forever()
 
 
-TASKS = [double, family, second_try, forever]
+@task(idempotent=True)
+async def asking(context: TaskContext[Path]) -> str:
+    """Asks once."""
+    return f"answered {await context.ask('Really?')}"
+
+
+TASKS = (double, family, second_try, forever, asking)
 
 
 def build(folder: Path) -> Desk[Path]:

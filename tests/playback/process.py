@@ -1,4 +1,5 @@
-"""A server in a process of its own, made by forking one that has everything imported: ready in milliseconds, and killable."""
+"""A server in a process of its own, made by forking one that has everything imported: ready in milliseconds, and
+killable."""
 
 from __future__ import annotations
 
@@ -11,15 +12,22 @@ from typing import Any
 from frontdesk.agents import Desk
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["frontdesk.tests.playback.process", "frontdesk.tests.playback.desk", "frontdesk.examples.front_desk.desk", "frontdesk.server.serving"])
+CONTEXT.set_forkserver_preload(
+    [
+        "frontdesk.tests.playback.process",
+        "frontdesk.tests.playback.desk",
+        "frontdesk.examples.front_desk.desk",
+        "frontdesk.server.serving",
+    ]
+)
 
 
 def serve(kind: str, port: int, database: str, folder: str, failpoint: str | None, durable: bool) -> None:
     """The process's whole life: a server with an embedded worker, until it is stopped or killed."""
     from frontdesk.broker.database import Database
+    from frontdesk.examples.front_desk.desk import build as build_demo
     from frontdesk.server.service import Service
     from frontdesk.server.serving import Server, listen
-    from frontdesk.examples.front_desk.desk import build as build_demo
     from frontdesk.tests.playback.desk import build
 
     place = Path(folder)
