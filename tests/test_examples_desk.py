@@ -120,7 +120,7 @@ async def test_an_order_from_menu_to_checkout(folder: Path) -> None:
     )
     assert from_json(outputs(answer, "get_pizza_menu")[0])["sizes"]["large"] == "15.00"
     added = from_json(outputs(answer, "add_pizza_to_cart")[0])
-    assert added["summary"] == "1 large pizza (Mushrooms, Pepperoni) added to the cart"
+    assert added["summary"] == "1 large pizza (Mushrooms, Pepperoni) in your cart"
     assert [from_json(outputs(answer, "get_pizza_from_cart")[0])] == from_json(outputs(answer, "get_cart")[0])["pizzas"]
     order = from_json(outputs(answer, "checkout")[0])
     assert (order["order_number"], order["total_usd"]) == (1, "18.00")

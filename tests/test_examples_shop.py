@@ -38,7 +38,7 @@ def add(shop: Shop, key: str, cart: CartKey = MINE, *toppings: Topping, quantity
 def test_adding_says_what_was_added_and_not_the_whole_cart(shop: Shop) -> None:
     add(shop, "k0")
     change = shop.add(MINE, "k1", Size.LARGE, [Topping.MUSHROOMS, Topping.PEPPERONI], 1, " well done ")
-    assert change.summary == "1 large pizza (Mushrooms, Pepperoni) added to the cart"
+    assert change.summary == "1 large pizza (Mushrooms, Pepperoni) in your cart"
     assert change.pizza == Pizza(
         2, Size.LARGE, (Topping.MUSHROOMS, Topping.PEPPERONI), 1, "well done", Decimal("18.00")
     )

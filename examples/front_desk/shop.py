@@ -143,7 +143,7 @@ class Shop:
             ).fetchone()
             pizza = Pizza(pizza_id, size, chosen, quantity, instructions.strip(), price)
             db.execute("INSERT INTO pizzas VALUES (?, ?, ?, ?)", (*cart, pizza_id, to_json(pizza).decode()))
-            return CartChange(f"{pizza.words()} added to the cart", pizza)
+            return CartChange(f"{pizza.words()} in your cart", pizza)
 
         return self._once(cart, key, change, CartChange)
 
