@@ -6,6 +6,6 @@ from .answer import Answer as Answer
 from .context import Context as Context
 from .desk import Desk as Desk
 from .errors import DeskError as DeskError
-from .loop import Limits as Limits
 from .model import ModelSettings as ModelSettings
+from .team import Limits as Limits
 from .tool import tool as tool

@@ -1,4 +1,6 @@
-"""An agent: a name, instructions, tools, the agents that it may hand over or delegate to, a model. A frozen value; it holds no state."""
+"""An agent: a name, instructions, tools, the agents that it may hand over or delegate to, a model. Frozen, without
+state.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ class Agent:
     delegates: Sequence[Colleague] = ()
     tasks: Sequence[TaskFunction[..., Any]] = ()
     model: Model | None = None
-    settings: ModelSettings = ModelSettings()
+    settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
     parallel_tool_calls: bool = True
     description: str = ""
     keywords: Sequence[str] = ()

@@ -12,8 +12,8 @@ D = TypeVar("D")
 class Context(Generic[D]):
     """Injected into a tool's parameter that is annotated with ``Context[...]``; never part of the schema.
 
-    ``dependencies`` is what the desk was given. ``idempotency_key`` is the same each time this call is run, also after a crash: store it with
-    what you change, and a repeat changes nothing.
+    ``dependencies`` is what the desk was given. ``idempotency_key`` is the same each time this call is run, also after
+    a crash: store it with what you change, and a repeat changes nothing.
     """
 
     dependencies: D

@@ -1,25 +1,30 @@
-"""Conversations: accepting input on top of the inbox, with forks. Storage functions only."""
+"""Conversations: accepting input on top of the inbox, with forks and echoes. Storage functions only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Final
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 
-from ..broker import events, inbox, rows
+from ..broker import inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import storage
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
 
+MOST_ECHOES: Final = 3  # items of an input whose ids are looked up
+
 LAST_POSITION: Statement = Statement(
-    sa.select(sa.func.max(item.c.position)).where(item.c.response_id == p("response_id"))
+    sa.select(sa.func.max(item.c.position)).where(
+        item.c.response_id == p("response_id"), item.c.conversation_id == p("conversation_id")
+    )
 )
 COPY: Statement = Statement(
     sa.insert(item).from_select(
@@ -30,28 +35,43 @@ COPY: Statement = Statement(
     )
 )
 ORIGINAL: Statement = Statement(
-    sa.select(conversation.c.agent, conversation.c.meta, conversation.c.last_label, conversation.c.stored).where(
-        conversation.c.id == p("id")
-    )
+    sa.select(
+        conversation.c.agent,
+        conversation.c.meta,
+        conversation.c.last_label,
+        conversation.c.stored,
+        conversation.c.last_item,
+        conversation.c.desk,
+    ).where(conversation.c.id == p("id"))
 )
 SET_COUNTERS: Statement = Statement(
     sa.update(conversation)
     .where(conversation.c.id == p("id"))
-    .values(last_item=p("last_item"), last_label=p("last_label"), meta=p("meta"), stored=p("stored"))
+    .values(last_item=p("last_item"), last_label=p("last_label"), meta=p("meta"), stored=p("stored"), head=p("head"))
+)
+ECHOED: Statement = Statement(
+    sa.select(item.c.conversation_id)
+    .join(conversation, conversation.c.id == item.c.conversation_id)
+    .where(item.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.stored == 1)
+    .order_by(conversation.c.created_at)
 )
 
 
 @operation
 def accept_create(conn: Connection, new: NewCreate) -> Accepted:
-    """Accepts an input, as `inbox.accept_create`; continuing a response that is continued already forks its conversation.
+    """Accepts an input, as `inbox.accept_create`; continuing a response that is continued already forks its
+    conversation.
 
-    A fork holds the committed items up to that response; tasks stay with the original, labels go on.
+    A fork holds the committed items up to that response; tasks stay with the original, labels go on. An input that
+    names no conversation but holds items of one, by their ids, continues that one.
     """
-    if new.previous_response_id is None or new.conversation_id is not None:
-        return inbox.accept_create(conn, new)
     repeated = inbox.repeat(conn, new)
     if repeated is not None:
         return repeated
+    if new.conversation_id is not None:
+        return inbox.accept_create(conn, new)
+    if new.previous_response_id is None:
+        return inbox.accept_create(conn, replace(new, conversation_id=echoed(conn, new)))
     original = inbox.continue_from(conn, new.previous_response_id, new.tenant)
     rows.lock_conversations(conn, [original])
     if inbox.is_continued(conn, new.previous_response_id, original):
@@ -59,24 +79,42 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     return inbox.accept_create(conn, new)
 
 
+def echoed(conn: Connection, new: NewCreate) -> str | None:
+    """The conversation whose items the input holds: the one that holds the last of them, and of forks the oldest."""
+    if not new.stored:
+        return None
+    ids = [one["id"] for one in new.input if isinstance(one.get("id"), str)][-MOST_ECHOES:]
+    for one in reversed(ids):
+        row = conn.one(ECHOED, {"id": one, "tenant": new.tenant})
+        if row is not None:
+            return str(row[0])
+    return None
+
+
 def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     """A conversation that goes on from a response of another; its id."""
     row = conn.one(ORIGINAL, {"id": original})
-    assert row is not None  # its response was found
-    agent, meta, labels, stored = row
+    previous = turns.read(conn, str(new.previous_response_id))
+    assert row is not None, "its response was found just now"
+    assert previous is not None
+    agent, meta, labels, stored, last_item, desk = row
     forked = inbox.create_conversation(
-        conn, tenant=new.tenant, desk=new.desk, agent=agent, unattended_limit=new.unattended_limit
+        conn, tenant=new.tenant, desk=desk, agent=_agent_after(previous, agent), unattended_limit=new.unattended_limit
     )
-    last = conn.one(LAST_POSITION, {"response_id": new.previous_response_id})
-    until = 0 if last is None or last[0] is None else int(last[0])
+    last = conn.one(LAST_POSITION, {"response_id": previous["id"], "conversation_id": original})
+    until = int(last_item) if last is None or last[0] is None else int(last[0])  # it has not begun: all is before it
     conn.run(COPY, {"to": forked, "from": original, "until": until})
-    conn.run(SET_COUNTERS, {"id": forked, "last_item": until, "last_label": labels, "meta": meta, "stored": stored})
+    counters = {"last_item": until, "last_label": labels, "meta": meta, "stored": stored, "head": previous["id"]}
+    conn.run(SET_COUNTERS, {"id": forked, **counters})
     return forked
 
 
-def history(conn: Connection, conversation_id: str) -> dict[str, Any]:
-    """A conversation's items and where its log stands."""
-    return {
-        "items": storage.load_items(conn, conversation_id),
-        "cursor": events.last_cursor(conn, conversation_id) or 0,
-    }
+def _agent_after(previous: turns.TurnRow, now: str) -> str:
+    """Whose the conversation was after a response: whom it was handed over to, or whoever took it unless the client had
+    named that one for this response only.
+    """
+    path: Sequence[str] = from_json(previous["state"]).get("path") or ()
+    named = from_json(previous["request"]).get("model")
+    if len(path) > 1 or (path and path[0] != named):
+        return path[-1]
+    return now

@@ -1,11 +1,13 @@
-"""The desk: what an application defines. It finds every reachable agent, tool and task by itself, and checks them when it is constructed."""
+"""The desk: what an application defines. It finds every reachable agent, tool and task by itself, and checks them when
+it is constructed.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from anyio import CapacityLimiter
 
@@ -16,11 +18,11 @@ from ..broker.worker import LEASE, Worker
 from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
 from .answer import Answer, ask
-from .catalog import HANDOFF_PREFIX, WAITS, Catalog, handoff_spec
+from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
 from .errors import DeskError
-from .loop import Limits, Team
 from .model import Model, ToolSpec
 from .task_tools import FOLLOW_UP, create_task_spec
+from .team import Limits, Team
 from .turn_runs import TurnRuns
 
 D = TypeVar("D")
@@ -36,14 +38,17 @@ class Desk(Generic[D]):
         entry: The agent that takes a new conversation (triage).
         agents: Further agents that are only named, not given, as handoffs or delegates.
         name: Its name on the wire, as a model.
-        dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without parameters
+        dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without
+            parameters
             that makes it, called once when it is first needed.
         model: The model of agents that have none; the `offline` stand-in by default.
         limits: What one turn may use.
+        on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
+            turn is told.
         max_unattended_turns: Turns in a row that finished tasks may start without a person.
 
     Raises:
-        DeskError: an unknown colleague, two agents or two tasks of one name, a name that cannot be one.
+        DeskError: an unknown colleague, two agents or two tasks of one name, a name or an option that cannot be one.
     """
 
     def __init__(
@@ -55,11 +60,17 @@ class Desk(Generic[D]):
         dependencies: D | Callable[[], D] | None = None,
         model: Model | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        on_task_done: Literal["respond", "note"] = "respond",
         max_unattended_turns: int = 8,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise DeskError(f"{name!r} cannot be a desk's name: 1 to 48 letters, digits, '_', '-' or '.'")
+        if on_task_done not in ("respond", "note"):
+            raise DeskError(f"on_task_done is 'respond' or 'note', not {on_task_done!r}")
+        if max_unattended_turns < 0:
+            raise DeskError(f"max_unattended_turns is a number of turns, zero or more, not {max_unattended_turns!r}")
         self.entry, self.name, self.limits = entry, name, limits
+        self.on_task_done: Literal["respond", "note"] = on_task_done
         self.max_unattended_turns = max_unattended_turns
         self._given, self._model = dependencies, model
         self.agents: Mapping[str, Agent] = _reachable([entry, *agents])
@@ -75,9 +86,9 @@ class Desk(Generic[D]):
     @cached_property
     def dependencies(self) -> D | None:
         """What tools and tasks are given; made at the first use."""
-        if callable(self._given):
-            return cast("Callable[[], D]", self._given)()
-        return self._given
+        given: Any = self._given
+        made: D | None = given() if callable(given) else given
+        return made
 
     @cached_property
     def model(self) -> Model:
@@ -99,6 +110,7 @@ class Desk(Generic[D]):
             dependencies=self._given,
             model=model,
             limits=self.limits,
+            on_task_done=self.on_task_done,
             max_unattended_turns=self.max_unattended_turns,
         )
 
@@ -137,6 +149,7 @@ class Desk(Generic[D]):
             lambda: self.dependencies,
             CapacityLimiter(TOOL_THREADS),
             self.limits,
+            self.on_task_done,
         )
 
     def worker(
@@ -144,12 +157,12 @@ class Desk(Generic[D]):
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
-        ``turns`` and ``tasks`` are slots; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use).
+        ``turns`` and ``tasks`` are slots; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may
+        still use).
         """
         runs = TurnRuns(self.team(), self.entry.name)
         functions = FunctionRuns(self.tasks, lambda: self.dependencies)
-        work: dict[str, Handler] = {name: functions for name in self.tasks}
-        work |= {name: runs for name in self.agents}
+        work: dict[str, Handler] = {**dict.fromkeys(self.tasks, functions), **dict.fromkeys(self.agents, runs)}
         return Worker(
             database,
             {self.name: runs},
@@ -206,6 +219,3 @@ def _tasks(agents: Iterable[Agent]) -> dict[str, TaskFunction[..., Any]]:
             if found.setdefault(one.name, one) is not one:
                 raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
     return found
-
-
-assert WAITS <= {one.name for one in FOLLOW_UP}

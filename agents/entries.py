@@ -1,43 +1,66 @@
 """What enters a conversation: inbox entries become items of its history. Pure.
 
-A task's notice becomes a ``check_task`` call of the desk with its output: data that only the desk can make. Text of a model never becomes one.
+A task's notice becomes a ``check_task`` call of the desk with its output: data that only the desk can make. Text of a
+model never becomes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..broker.inbox import Entry
 from ..tasks.table import new_id
 from .events import encoded
 from .history import StoredItem
-from .journal import INPUT_STEP
 from .model import JSON
+from .reports import task_report
+from .response import INPUT_STEP
 
 _PREFIX = {"message": "msg", "function_call_output": "fco", "function_call": "fc", "reasoning": "rs"}
 
 
-def input_items(entries: Sequence[Entry], response_id: str, known: Collection[str]) -> list[StoredItem]:
-    """The items of clients' inputs and of messages to a delegated agent, in their order."""
-    found: list[StoredItem] = []
+def input_items(entries: Sequence[Entry], response_id: str, known: Mapping[str, StoredItem]) -> list[StoredItem]:
+    """The items of clients' inputs and of messages to a delegated agent, in their order.
+
+    Some clients send the whole history each time: of an input that holds items which the conversation has already,
+    under their ids, only what follows the last of them is new.
+    """
+    found: dict[str, StoredItem] = {}
     for entry in entries:
+        bodies: Sequence[JSON] = ()
         if entry.kind in ("create", "steer"):
-            bodies: Sequence[JSON] = entry.payload["input"]
+            bodies = entry.payload["input"]
         elif entry.kind == "message":
             bodies = [user_message(entry.payload["text"])]
-        else:
-            continue
-        for body in bodies:
-            found.append(_item(body, response_id, known, found))
-    return found
+        for body in bodies[_echoes(bodies, known) :]:
+            item_id = body.get("id")
+            if not isinstance(item_id, str) or not item_id or item_id in known or item_id in found:
+                item_id = new_id(_PREFIX.get(str(body.get("type", "message")), "item"))
+            found[item_id] = StoredItem(item_id, response_id, INPUT_STEP, "completed", "", _own(body))
+    return list(found.values())
 
 
-def _item(body: JSON, response_id: str, known: Collection[str], found: Sequence[StoredItem]) -> StoredItem:
-    item_id = body.get("id")
-    if not isinstance(item_id, str) or item_id in known or any(one.id == item_id for one in found):
-        item_id = new_id(_PREFIX.get(str(body.get("type", "message")), "item"))
-    return StoredItem(item_id, response_id, INPUT_STEP, "completed", "", {"type": "message", **body})
+def _echoes(bodies: Sequence[JSON], known: Mapping[str, StoredItem]) -> int:
+    """How many items at the beginning of an input are not new."""
+    for number in range(len(bodies), 0, -1):
+        body = bodies[number - 1]
+        same = known.get(str(body.get("id")))
+        if same is not None and _is_echo(body, same):
+            return number
+    return 0
+
+
+def _own(body: JSON) -> JSON:
+    """An input's body; keys of ours are for us to set."""
+    return {"type": "message"} | {key: value for key, value in body.items() if not key.startswith("frontdesk:")}
+
+
+def _is_echo(body: JSON, known: StoredItem) -> bool:
+    """Ids of output items are the desk's own. A client's id may be used twice by mistake: then the content tells."""
+    if body.get("type", "message") != known.body.get("type", "message"):
+        return False
+    return known.step > INPUT_STEP or all(known.body.get(key) == body.get(key) for key in ("content", "output"))
 
 
 def user_message(text: str) -> JSON:
@@ -45,13 +68,14 @@ def user_message(text: str) -> JSON:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
+def is_notice(entry: Entry) -> bool:
+    """Whether the entry tells of a task."""
+    return entry.kind in ("notice", "note")
+
+
 def notice_items(entries: Sequence[Entry], response_id: str, step: int, agent: str) -> list[StoredItem]:
     """The notices among the entries, as calls of ``check_task`` that the desk made."""
-    return [
-        notice_item(entry.payload["task"], response_id, step, agent)
-        for entry in entries
-        if entry.kind in ("notice", "note")
-    ]
+    return [notice_item(entry.payload["task"], response_id, step, agent) for entry in entries if is_notice(entry)]
 
 
 def notice_item(task: dict[str, Any], response_id: str, step: int, agent: str) -> StoredItem:
@@ -62,36 +86,6 @@ def notice_item(task: dict[str, Any], response_id: str, step: int, agent: str) -
         "name": "check_task",
         "arguments": encoded({"task": task["label"] or task["id"]}),
         "output": encoded(task_report(task)),
-        "error": None,
         "frontdesk:call_id": new_id("notice"),
     }
     return StoredItem(new_id("mcp"), response_id, step, "completed", agent, body)
-
-
-SHOWN = 4_000  # characters of a result that a report holds
-
-
-def task_report(task: dict[str, Any], *, poll_after: float | None = None, log: Sequence[str] = ()) -> JSON:
-    """A task as the model sees it: its state, what is known of its progress, its result as far as it fits. No empty fields."""
-    result = task["result"]
-    report: JSON = {
-        "task": task["label"] or task["id"],
-        "name": task["name"],
-        "title": task["title"] if task["title"] != task["name"] else None,
-        "status": task["status"],
-        "progress": round(task["progress"], 3)
-        if task["progress"] is not None and task["status"] == "running"
-        else None,
-        "message": task["message"] if task["status"] in ("running", "waiting") else None,
-        "question": task["question"],
-        "log": list(log) or None,
-        "result": result,
-        "error": task["error"],
-        "poll_after_seconds": poll_after,
-    }
-    size = task["result_size"]
-    text = "" if result is None else encoded(result)
-    if size and (result is None or len(text) > SHOWN):
-        report["result"] = text[:SHOWN] or None
-        report["result_cut"] = f"{size} characters in all: read_task_result(task, offset) gives the rest"
-    return {name: value for name, value in report.items() if value is not None and value != ""}

@@ -1,10 +1,10 @@
 """Errors of the agents storey.
 
-    FrontdeskError
-    ├── DeskError           a desk, agent or tool that is declared wrongly
-    └── ModelError          the model's provider failed
-        ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
-        └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
+FrontdeskError
+├── DeskError           a desk, agent or tool that is declared wrongly
+└── ModelError          the model's provider failed
+    ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
+    └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""The events of a response, as the Responses API has them: their texts, their order, their numbers. Nothing is sent or stored here.
+"""The events of a response, as the Responses API has them: their texts, their order, their numbers. Nothing is sent or
+stored here.
 
-The shapes are those of ``openai.types.responses``; each text begins with type, sequence_number, response_id and conversation.
+The shapes are those of ``openai.types.responses``; each text begins with type, sequence_number, response_id and
+conversation.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
@@ -18,16 +21,26 @@ def encoded(value: Any) -> str:
     try:
         return to_json(value).decode()
     except (ValueError, UnicodeEncodeError):
-        return to_json(_clean(value)).decode()
+        return to_json(_cleaned(value)).decode()
 
 
-def _clean(value: Any) -> Any:
+def clean(text: str) -> str:
+    """The text, with a question mark for what UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_clean(key): _clean(one) for key, one in value.items()}
+        return clean(value)
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value)  # type: ignore[redundant-cast] # basedpyright does not know its types
+        return {_cleaned(key): _cleaned(one) for key, one in pairs.items()}
     if isinstance(value, list | tuple):
-        return [_clean(one) for one in value]
+        return [_cleaned(one) for one in cast("Sequence[Any]", value)]
     return value
 
 
@@ -57,7 +70,9 @@ def wire_item(item_id: str, body: JSON, status: str, agent: str) -> JSON:
 
 
 class ResponseStream:
-    """Makes the events of one response. ``pending`` is what has been made and not been taken; nothing else happens here."""
+    """Makes the events of one response. ``pending`` is what has been made and not been taken; nothing else happens
+    here.
+    """
 
     def __init__(self, response_id: str, conversation_id: str, *, sequence: int = 0, items: int = 0) -> None:
         self.response_id, self.conversation_id = response_id, conversation_id
@@ -91,6 +106,17 @@ class ResponseStream:
         """``response.created``, ``.in_progress``, ``.completed``, ``.failed`` or ``.incomplete``."""
         self.add(f"response.{kind}", response=response)
 
+    def begins(self, response: JSON) -> None:
+        """The two first events; they show the same response."""
+        rest = encoded({"response": response})[1:]
+        for kind in ("response.created", "response.in_progress"):
+            self.pending.append(Event(self._head(kind) + rest, self.response_id))
+
+    def reserve(self, count: int) -> int:
+        """Keeps numbers free for events that are made elsewhere; the first of them."""
+        self.sequence += count
+        return self.sequence - count
+
     def added(self, item: JSON) -> int:
         """A new output item; its index."""
         index = self.items
@@ -102,7 +128,7 @@ class ResponseStream:
         self.add("response.output_item.done", output_index=index, item=item)
 
     def text_begins(self, item_id: str, index: int) -> None:
-        part = {"type": "output_text", "text": "", "annotations": []}
+        part: JSON = {"type": "output_text", "text": "", "annotations": []}
         self.add("response.content_part.added", item_id=item_id, output_index=index, content_index=0, part=part)
 
     def text_delta(self, item_id: str, index: int, delta: str) -> None:
@@ -116,7 +142,7 @@ class ResponseStream:
     def text_ends(self, item_id: str, index: int, text: str) -> None:
         at = {"item_id": item_id, "output_index": index, "content_index": 0}
         self.add("response.output_text.done", **at, text=text, logprobs=[])
-        part = {"type": "output_text", "text": text, "annotations": []}
+        part: JSON = {"type": "output_text", "text": text, "annotations": []}
         self.add("response.content_part.done", **at, part=part)
 
     def call_begins(self, item_id: str, index: int, arguments: str) -> None:

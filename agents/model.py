@@ -1,6 +1,7 @@
 """What a language model is to the rest: a request in, a stream of events out, a reply at the end.
 
-These are values and one protocol. How a provider is spoken to is in ``models/``; what is done with a reply is in ``step``.
+These are values and one protocol. How a provider is spoken to is in ``models/``; what is done with a reply is in
+``step``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ JSON: TypeAlias = dict[str, Any]
 class ToolSpec:
     """One function as the model sees it.
 
-    ``name`` is the name on the model's wire (letters, digits, ``_`` and ``-``, at most 64). ``parameters`` is a JSON schema of an object.
-    ``keywords`` (words of any language that hint at this tool) and ``kind`` are read by the ``offline`` model only.
+    ``name`` is the name on the model's wire (letters, digits, ``_`` and ``-``, at most 64). ``parameters`` is a JSON
+    schema of an object. ``keywords`` (words of any language that hint at this tool) and ``kind`` are read by the
+    ``offline`` model only.
     """
 
     name: str
@@ -126,9 +128,9 @@ ModelEvent: TypeAlias = TextDelta | ReasoningDelta | Message | Reasoning | Funct
 class Model(Protocol):
     """A language model, or something that stands in for one.
 
-    ``name`` identifies it in reasoning items, usage and errors. ``stream`` yields finished items (`Message`, `Reasoning`,
-    `FunctionCall`) in the order of the reply, deltas before the item that they belong to, and `ReplyDone` last. It holds no task group or
-    cancel scope across a yield; the caller closes it (``contextlib.aclosing``).
+    ``name`` identifies it in reasoning items, usage and errors. ``stream`` yields finished items (`Message`,
+    `Reasoning`, `FunctionCall`) in the order of the reply, deltas before the item that they belong to, and `ReplyDone`
+    last. It holds no task group or cancel scope across a yield; the caller closes it (``contextlib.aclosing``).
 
     Raises `ModelError` (``errors``) for everything that a provider can do wrong, after its own retries.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from .calls import Call
+from .history import INTERRUPTED
 
 Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "unknown"]
 
@@ -15,7 +16,9 @@ BOUNCES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A call that has no output yet, and what kind of tool it names. ``interrupted``: it may have run before a crash."""
+    """A call that has no output yet, and what kind of tool it names. ``interrupted``: it may have
+    run before a crash.
+    """
 
     call: Call
     kind: Kind
@@ -68,9 +71,9 @@ def decide(calls: Sequence[OpenCall], path: Sequence[str]) -> Decision:
             elif handoff is None:
                 handoff = one
             else:
-                not_taken.append(Refusal(one.call, f"Not taken: {handoff.target} takes over first."))
+                not_taken.append(Refusal(one.call, taken_by(handoff.target)))
         elif one.interrupted and not one.repeatable:
-            refused.append(Refusal(one.call, "interrupted, outcome unknown: find out before you call it again"))
+            refused.append(Refusal(one.call, INTERRUPTED))
         elif one.kind in ("tool", "task", "unknown"):
             run.append(one)
     return Plan(
@@ -90,3 +93,17 @@ def refuse_handoff(target: str, path: Sequence[str]) -> str:
     if path.count(target) >= BOUNCES:
         return f"Not taken: {target} has had this request {BOUNCES} times already. Answer yourself, with what you have."
     return ""
+
+
+def refuse_returned(target: str, first: str | None, path: Sequence[str], known: Container[str]) -> str:
+    """Why an agent that a tool returned does not take over; empty when it does. ``first``: who takes over already."""
+    if first is not None:
+        return taken_by(first)
+    if target not in known:
+        return f"Not taken: {target} is not an agent of this desk. Answer yourself."
+    return refuse_handoff(target, path)
+
+
+def taken_by(first: str) -> str:
+    """Of several handoffs in one reply, one is taken. The words leave no reason not to try the other one later."""
+    return f"Not taken: {first} takes over first."

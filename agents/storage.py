@@ -1,35 +1,39 @@
-"""A turn in the database: begin, save, park, finish. Plain functions of a connection, each one commit when it is written by itself.
+"""A turn in the database: open, begin, save, finish. Plain functions of a connection, each one commit when it is
+written by itself.
 
-What a crash leaves: before a commit, the turn as it was at the last one, and the next run goes on from there; after it, the same, one step
-further. Nothing here decides what a turn does next.
+What a crash leaves: before a commit, the turn as it was at the last one, and the next run goes on from there; after
+it, the same, one step further. What comes in is taken from the inbox by the commit that puts it into the history.
+Nothing here decides what a turn does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from ..broker import events, inbox, queue, rows, turns, waits
+from ..broker import events, inbox, listing, queue, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.endings import end
-from ..broker.errors import LeaseLost
-from ..broker.events import Event
 from ..broker.failpoints import operation
 from ..broker.inbox import Entry
-from ..broker.rows import Claim, TaskRow
+from ..broker.rows import Claim
 from ..broker.statements import Statement, insert_row, p, table
 from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
-from ..tasks.states import Action
-from ..tasks.table import TaskRequest
+from ..tasks.states import TERMINAL, Action
+from .batch import Batch
+from .events import encoded, said_in
 from .history import StoredItem
+from .response import Ended, Outcome, Verdict
 from .table import Item
 
 item, turn, conversation = table(Item), table(Turn), table(Conversation)
+
+PAGE: Final = 500  # items read at once
 
 COUNT_ITEMS: Statement = Statement(
     sa.update(conversation)
@@ -44,9 +48,10 @@ UPDATE_ITEM: Statement = Statement(
     .values(status=p("status"), body=p("body"))
 )
 ITEMS: Statement = Statement(
-    sa.select(item.c.id, item.c.response_id, item.c.step, item.c.status, item.c.agent, item.c.body)
-    .where(item.c.conversation_id == p("conversation_id"))
+    sa.select(item.c.position, item.c.id, item.c.response_id, item.c.step, item.c.status, item.c.agent, item.c.body)
+    .where(item.c.conversation_id == p("conversation_id"), item.c.position > p("after"))
     .order_by(item.c.position)
+    .limit(PAGE)
 )
 TURN_SAVED: Statement = Statement(
     sa.update(turn)
@@ -56,9 +61,8 @@ TURN_SAVED: Statement = Statement(
 TURN_BEGUN: Statement = Statement(
     sa.update(turn)
     .where(turn.c.id == p("id"))
-    .values(status="in_progress", started_at=sa.func.coalesce(turn.c.started_at, p("started_at")),
-            first_cursor=p("first_cursor"), triggers=p("triggers"))
-)  # fmt: skip
+    .values(status="in_progress", started_at=p("started_at"), first_cursor=p("first_cursor"), triggers=p("triggers"))
+)
 TURN_ENDED: Statement = Statement(
     sa.update(turn)
     .where(turn.c.id == p("id"))
@@ -66,25 +70,13 @@ TURN_ENDED: Statement = Statement(
 )
 SET_AGENT: Statement = Statement(sa.update(conversation).where(conversation.c.id == p("id")).values(agent=p("agent")))
 SET_HEAD: Statement = Statement(sa.update(conversation).where(conversation.c.id == p("id")).values(head=p("head")))
-AGENT: Statement = Statement(sa.select(conversation.c.agent).where(conversation.c.id == p("id")))
-META: Statement = Statement(sa.select(conversation.c.meta).where(conversation.c.id == p("id")))
 
-Ended = Literal["completed", "incomplete", "failed", "cancelled"]
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one commit of a turn writes. Built by the journal, written once, never changed after."""
-
-    events: list[Event] = field(default_factory=list[Event])
-    added: list[StoredItem] = field(default_factory=list[StoredItem])
-    changed: list[StoredItem] = field(default_factory=list[StoredItem])
-    closed: list[str] = field(default_factory=list[str])  # items whose deltas may go
-    agent: str | None = None  # the conversation moves to this agent
-    next_sequence: int = 0
-    state: str = "{}"
-    usage: str = "{}"
-    current: str = ""  # the agent that is answering
+ENDINGS: Final[dict[Ended, Action]] = {
+    "completed": Action.SUCCEED,
+    "incomplete": Action.SUCCEED,
+    "failed": Action.FAIL,
+    "cancelled": Action.CANCEL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,67 +89,102 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class Opening:
     """A turn as its run finds it."""
 
     turn: TurnRow
-    agent: str  # the conversation's current agent
-    items: list[StoredItem]
-    entries: list[Entry]  # what enters the conversation with this turn, taken just now
-    deltas: dict[str, list[str]]  # of items that a crash left half streamed
-    first: bool  # nothing of it has been emitted yet
+    agent: str  # who takes it, as far as the database knows: named by the client, else the conversation's
+    desk: str
+    entries: list[Entry]  # what is to enter the conversation with it
+    items: list[StoredItem]  # the first page of the history
+    last: int  # the position of its last item
+    steered: bool = False  # since before this run: a steer that came before a crash or a park
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing of it has been emitted yet."""
+        return bool(self.turn["status"] == "queued")
+
+
+def open_turn(conn: Connection, claim: Claim) -> Opening | None:
+    """A claimed turn; None when its conversation is gone. Reads only."""
+    found = turns.of_task(conn, claim.task_id)
+    about = None if found is None else conn.one(turns.CONVERSATION, {"id": found["conversation_id"]})
+    if found is None or about is None:
+        return None
+    conversation_id = found["conversation_id"]
+    agent = found["agent"] or about[2]
+    if found["started_by"] == "steer" and not found["agent"] and found["previous_id"]:
+        before = turns.read(conn, found["previous_id"])
+        agent = agent if before is None else before["agent"] or agent
+    entries, steered = waiting(conn, conversation_id, found["id"])
+    last, items = items_after(conn, conversation_id, 0)
+    return Opening(found, str(agent), str(about[1]), entries, items, last, steered)
+
+
+def half_said(conn: Connection, conversation_id: str, ids: Sequence[str]) -> dict[str, str]:
+    """What messages that a crash left half said have said so far, as clients have seen it. Reads only."""
+    return {one: said_in(events.deltas(conn, conversation_id, one)) for one in ids}
+
+
+def items_after(conn: Connection, conversation_id: str, position: int) -> tuple[int, list[StoredItem]]:
+    """A page of the history, oldest first, and the position of its last item (0 when there is none)."""
+    found = conn.all(ITEMS, {"conversation_id": conversation_id, "after": position})
+    items = [StoredItem(row[1], row[2], row[3], row[4], row[5], from_json(row[6])) for row in found]
+    return int(found[-1][0]) if found else 0, items
 
 
 def load_items(conn: Connection, conversation_id: str) -> list[StoredItem]:
-    """The conversation's history, oldest first."""
-    found = conn.all(ITEMS, {"conversation_id": conversation_id})
-    return [StoredItem(row[0], row[1], row[2], row[3], row[4], from_json(row[5])) for row in found]
+    """The whole history, oldest first."""
+    items: list[StoredItem] = []
+    last, page = items_after(conn, conversation_id, 0)
+    while page:
+        items += page
+        last, page = items_after(conn, conversation_id, last) if len(page) == PAGE else (0, [])
+    return items
+
+
+def waiting(conn: Connection, conversation_id: str, response_id: str) -> tuple[list[Entry], bool]:
+    """What waits to enter with this response (its own inputs, notices, messages), and whether it is steered. Reads
+    only.
+    """
+    entries: list[Entry] = []
+    steered = False
+    for number, kind, of_response, target_id, payload in conn.all(inbox.WAITING, {"id": conversation_id}):
+        if kind not in ("create", "steer") or of_response == response_id:
+            entries.append(Entry(int(number), str(kind), of_response, target_id, from_json(payload)))
+        steered = steered or (kind == "steer" and target_id == response_id)
+    return entries, steered
 
 
 @operation
-def begin_turn(conn: Connection, claim: Claim) -> Begun:
-    """Starts a claimed turn, or goes on with one: takes its input and reads its history. Raises LeaseLost."""
-    found = turns.of_task(conn, claim.task_id)
-    if found is None:
-        raise LeaseLost(claim.task_id, claim.epoch)
-    conversation_id = found["conversation_id"]
-    queue.held_row(conn, claim, conversation_id)
-    first = found["status"] == "queued"
-    entries = inbox.take(conn, conversation_id, found["id"])
+def begin_turn(conn: Connection, ref: Ref, batch: Batch, *, first: bool = True, triggers: str = "") -> None:
+    """Starts a claimed turn, or goes on with it (``first=False``): its input enters the conversation. Raises
+    LeaseLost.
+    """
+    fence(conn, ref)
     if first:
-        triggers = [entry.target_id or "" for entry in entries if entry.kind in ("notice", "note")]
-        if found["started_by"] == "notice":
-            found["triggers"] = ",".join(dict.fromkeys(triggers or [found["triggers"]]))
-        cursor = events.last_cursor(conn, conversation_id) or 0
-        conn.run(
-            TURN_BEGUN,
-            {"id": found["id"], "started_at": conn.wall(), "first_cursor": cursor, "triggers": found["triggers"]},
-        )
-        found["status"], found["first_cursor"] = "in_progress", cursor
-    items = load_items(conn, conversation_id)
-    half = [one.id for one in items if one.response_id == found["id"] and one.status == "in_progress"]
-    agent = conn.one(AGENT, {"id": conversation_id})
-    return Begun(
-        found,
-        "" if agent is None else str(agent[0]),
-        items,
-        entries,
-        {one: events.deltas(conn, conversation_id, one) for one in half},
-        first and found["next_sequence"] == 0,
-    )
+        given = {"started_at": conn.wall(), "first_cursor": events.last_cursor(conn, ref.conversation_id) or 0}
+        conn.run(TURN_BEGUN, {"id": ref.response_id, "triggers": triggers, **given})
+    save(conn, ref, batch)
 
 
-def _save(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """Writes a batch under the fence. Raises LeaseLost, and then nothing of it is kept."""
+def fence(conn: Connection, ref: Ref) -> None:
+    """Locks what a run writes, and checks that its claim still holds. Raises LeaseLost."""
     queue.held_row(conn, ref.claim, ref.conversation_id)
+
+
+def save(conn: Connection, ref: Ref, batch: Batch) -> None:
+    """Writes a batch. The caller has checked the claim."""
     insert_items(conn, ref.conversation_id, batch.added)
     for one in batch.changed:
-        values = {"status": one.status, "body": to_json(one.body).decode()}
+        values = {"status": one.status, "body": encoded(one.body)}
         conn.run(UPDATE_ITEM, {"conversation_id": ref.conversation_id, "id": one.id, **values})
-    for one_id in batch.closed:
-        events.drop_deltas(conn, ref.conversation_id, one_id)
+    _take(conn, ref, batch.taken)
     if batch.events:
         events.append(conn, ref.conversation_id, batch.events)
+    for one_id in batch.closed:
+        events.drop_deltas(conn, ref.conversation_id, one_id)
     if batch.agent is not None:
         conn.run(SET_AGENT, {"id": ref.conversation_id, "agent": batch.agent})
     conn.run(
@@ -165,6 +192,15 @@ def _save(conn: Connection, ref: Ref, batch: Batch) -> None:
         {"id": ref.response_id, "next_sequence": batch.next_sequence, "state": batch.state, "usage": batch.usage,
          "agent": batch.current},
     )  # fmt: skip
+
+
+def _take(conn: Connection, ref: Ref, taken: Sequence[Entry]) -> None:
+    """These inputs have entered the conversation."""
+    for entry in taken:
+        conn.run(inbox.TAKE, {"id": ref.conversation_id, "number": entry.number, "by": ref.response_id})
+    from_clients = sum(entry.kind in ("create", "steer") for entry in taken)
+    if from_clients:
+        conn.run(inbox.INPUTS_TAKEN, {"id": ref.conversation_id, "count": from_clients})
 
 
 def insert_items(conn: Connection, conversation_id: str, items: Sequence[StoredItem]) -> None:
@@ -179,184 +215,83 @@ def insert_items(conn: Connection, conversation_id: str, items: Sequence[StoredI
             INSERT_ITEM,
             {
                 "conversation_id": conversation_id, "position": position, "id": one.id, "step": one.step,
-                "response_id": one.response_id, "status": one.status, "agent": one.agent,
-                "body": to_json(one.body).decode(),
+                "response_id": one.response_id, "status": one.status, "agent": one.agent, "body": encoded(one.body),
             },
         )  # fmt: skip
 
 
 @operation
 def save_events(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """What has been streamed meanwhile."""
-    _save(conn, ref, batch)
+    """What has been streamed meanwhile. Raises LeaseLost."""
+    fence(conn, ref)
+    save(conn, ref, batch)
 
 
 @operation
 def save_reply(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """A model's whole reply: its calls are committed before any of them is run."""
-    _save(conn, ref, batch)
+    """A model's whole reply: its calls are committed before any of them is run. Raises LeaseLost."""
+    fence(conn, ref)
+    save(conn, ref, batch)
 
 
 @operation
 def save_output(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """The output of one call."""
-    _save(conn, ref, batch)
+    """The output of a call. Raises LeaseLost."""
+    fence(conn, ref)
+    save(conn, ref, batch)
 
 
 @operation
 def save_handoff(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """The conversation moves: output of the call, current agent and event in one commit."""
-    _save(conn, ref, batch)
+    """The conversation moves: output of the call, current agent and event in one commit. Raises LeaseLost."""
+    fence(conn, ref)
+    save(conn, ref, batch)
 
 
 @operation
 def save_input(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """Items that enter the conversation: the turn's own input, notices, messages."""
-    _save(conn, ref, batch)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """What a boundary between two replies finds."""
-
-    entries: list[Entry]
-    steered: bool
+    """What came in at a boundary: notices, messages. Raises LeaseLost."""
+    fence(conn, ref)
+    save(conn, ref, batch)
 
 
 @operation
-def take_input(conn: Connection, ref: Ref) -> Arrived:
-    """At a boundary: takes notices and messages, and looks whether the response is steered. Raises LeaseLost."""
-    queue.held_row(conn, ref.claim, ref.conversation_id)
-    steered = inbox.has_steer(conn, ref.conversation_id, ref.response_id)
-    return Arrived(inbox.take(conn, ref.conversation_id, ref.response_id), steered)
+def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> Verdict:
+    """Ends the turn: its last events, its task, and the conversation's next turn, in one commit. Raises LeaseLost.
 
-
-def something_waits(conn: Connection, ref: Ref) -> bool:
-    """Whether a boundary would find anything; a read, so that most boundaries write nothing."""
-    return any(
-        row[2] == ref.response_id or row[1] not in ("create", "steer") or row[3] == ref.response_id
-        for row in conn.all(inbox.WAITING, {"id": ref.conversation_id})
-    )
-
-
-@operation
-def finish_turn(
-    conn: Connection, ref: Ref, batch: Batch, status: Ended, *, ended: str = "", error: str | None = None,
-    result: str | None = None,
-) -> None:  # fmt: skip
-    """Ends the turn: its last events, its task, and the conversation's next turn, in one commit. Raises LeaseLost."""
-    _save(conn, ref, batch)
-    conn.run(
-        TURN_ENDED,
-        {"id": ref.response_id, "status": status, "ended": ended, "error": error, "finished_at": conn.wall()},
-    )
+    A delegated run that has answered goes on while something for it waits (``on``), and is parked while tasks that it
+    filed are live: nobody else would hear of them. Then the batch is kept without its last event.
+    """
+    row = queue.held_row(conn, ref.claim, ref.conversation_id)
+    if ref.claim.kind == "agent" and outcome.status == "completed" and not row["cancel_requested"]:
+        verdict = _go_on(conn, ref, row)
+        if verdict != "ended":
+            save(conn, ref, batch.without_last_event())
+            return verdict
+    save(conn, ref, batch)
+    given = {"status": outcome.status, "ended": outcome.ended, "error": outcome.error, "finished_at": conn.wall()}
+    conn.run(TURN_ENDED, {"id": ref.response_id, **given})
     conn.run(SET_HEAD, {"id": ref.conversation_id, "head": ref.response_id})
-    row = queue.held_row(conn, ref.claim, ref.conversation_id)
-    end(conn, row, ENDINGS[status], result=result, error=error, error_kind=ended if status != "completed" else "")
-
-
-ENDINGS: Final[dict[Ended, Action]] = {
-    "completed": Action.SUCCEED,
-    "incomplete": Action.SUCCEED,
-    "failed": Action.FAIL,
-    "cancelled": Action.CANCEL,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """What became of a wait: the tasks as they are, and why it ended; ``parked``: it has not, and the run is over."""
-
-    why: Literal["done", "timeout", "interrupted", "parked"]
-    tasks: list[TaskRow]
-
-
-@operation
-def wait_or_park(
-    conn: Connection, ref: Ref, batch: Batch, awaited: Sequence[str], *, need: int | None, deadline: float | None,
-    resumed: bool,
-) -> Waited:  # fmt: skip
-    """Waits for tasks: says that it is over, or parks the turn, in one commit.
-
-    ``deadline`` is on the database's clock. A person's input ends a wait. Raises CircularWait, TaskNotFound, LeaseLost.
-    """
-    row = queue.held_row(conn, ref.claim, ref.conversation_id)
-    timer = None if deadline is None else max(deadline - conn.now(), 0.0)
-    if resumed and timer is not None and timer <= 0:
-        why: Literal["done", "timeout", "interrupted", "parked"] = "timeout"
-    elif inbox.has_input(conn, ref.conversation_id):
-        why = "interrupted"
-    elif waits.park(conn, ref.claim, row, awaited=awaited, need=need, seconds=timer):
-        why = "parked"
-    else:
-        why = "done"
-    if why == "parked":
-        _save_parked(conn, ref, batch)
-    found = [rows.read(conn, one) for one in awaited]
-    return Waited(why, [one for one in found if one is not None])
-
-
-def _save_parked(conn: Connection, ref: Ref, batch: Batch) -> None:
-    if batch.events:
-        events.append(conn, ref.conversation_id, batch.events)
-    conn.run(
-        TURN_SAVED,
-        {"id": ref.response_id, "next_sequence": batch.next_sequence, "state": batch.state, "usage": batch.usage,
-         "agent": batch.current},
-    )  # fmt: skip
-
-
-@operation
-def create_task(
-    conn: Connection, ref: Ref, request: TaskRequest, *, created_by: str, again: bool, agent: str, depth: int,
-    child: bool,
-) -> tuple[TaskRow, bool]:  # fmt: skip
-    """Files a task from a turn; the task, and whether it is a live twin that was there already. Raises LeaseLost.
-
-    ``child``: the task is a delegated run of an agent, with a conversation and a turn of its own.
-    """
-    queue.held_row(conn, ref.claim, ref.conversation_id)
-    found = rows.by_creator(conn, created_by)
-    if found is not None:
-        return found, False
-    if not again:
-        twin = rows.live_twin(conn, ref.conversation_id, queue.fingerprint(request.name, request.arguments))
-        if twin is not None:
-            return twin, True
-    origin = queue.Origin(
-        tenant=ref.claim.tenant, conversation_id=ref.conversation_id, agent=agent, parent_id=ref.claim.task_id,
-        depth=depth, created_by=created_by,
-    )  # fmt: skip
-    row = queue.enqueue(conn, request, origin)
-    if child:
-        delegate(conn, row, request)
-    return row, False
-
-
-def delegate(conn: Connection, row: TaskRow, request: TaskRequest) -> None:
-    """Gives a delegated run its conversation and its turn."""
-    about = conn.one(turns.CONVERSATION, {"id": row["conversation_id"]})
-    desk = "" if about is None else str(about[1])
-    conversation_id = inbox.create_conversation(
-        conn, tenant=row["tenant"], desk=desk, agent=request.name, parent_task=row["id"]
-    )
-    turns.add(
+    end(
         conn,
-        {
-            "id": "resp_" + row["id"].removeprefix("task_"), "conversation_id": conversation_id,
-            "tenant": row["tenant"], "task_id": row["id"], "started_by": "delegate", "agent": request.name,
-            "request": to_json({"model": request.name, "input": request.arguments.get("input", "")}).decode(),
-        },
-    )  # fmt: skip
+        row,
+        Action.HOLD if outcome.ended == "held" else ENDINGS[outcome.status],
+        result=None if outcome.result is None else encoded(outcome.result),
+        error=outcome.error,
+        error_kind="" if outcome.status == "completed" else outcome.ended,
+    )
+    return "ended"
 
 
-def conversation_of(conn: Connection, task_id: str) -> str | None:
-    """The conversation of a delegated run."""
-    found = turns.of_task(conn, task_id)
-    return None if found is None else str(found["conversation_id"])
-
-
-def metadata(conn: Connection, conversation_id: str) -> dict[str, Any]:
-    """What the client wrote on the conversation."""
-    row = conn.one(META, {"id": conversation_id})
-    return {} if row is None else dict(from_json(row[0]))
+def _go_on(conn: Connection, ref: Ref, row: rows.TaskRow) -> Verdict:
+    """Whether a delegated run that has answered is over."""
+    if waiting(conn, ref.conversation_id, ref.response_id)[0]:
+        return "on"
+    live = [
+        one["id"]
+        for one in listing.of_conversation(conn, ref.conversation_id)
+        if one["status"] not in TERMINAL and one["announce"] != "none" and one["waiting_for"] != "answer"
+    ]
+    if not live:
+        return "ended"
+    return "parked" if waits.park(conn, ref.claim, row, awaited=live, need=1) else "on"

@@ -1,4 +1,6 @@
-"""The table of a conversation's history. Items are kept as they went over the wire; what a model sees of them is made by ``history``."""
+"""The table of a conversation's history. Items are kept as they went over the wire; what a model sees of them is made
+by ``history``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,6 @@ class Item(Base, table=True):
     body: str = "{}"  # JSON: the wire's item
 
     __table_args__ = (
-        sa.Index("frontdesk_item_id", "conversation_id", "id", unique=True),
+        sa.Index("frontdesk_item_id", "id", "conversation_id", unique=True),
         sa.Index("frontdesk_item_response", "response_id"),
     )

@@ -1,4 +1,6 @@
-"""The task tools that a model sees: what they are called, what they take. How they are carried out is in ``task_calls``."""
+"""The task tools that a model sees: what they are called, what they take. How they are carried out is in
+``task_calls``.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ def create_task_spec(functions: Sequence[TaskFunction[..., Any]], delegates: Seq
     definitions: dict[str, Any] = {}
     for variant in variants:
         definitions |= variant["properties"]["arguments"].pop("$defs", {})
-    keywords = [f"{one.name}:{word}" for one in (*functions, *delegates) for word in one.keywords]
+    keywords = [f"{one.name}:{word}" for one in functions for word in one.keywords]
+    keywords += [f"{one.name}:{word}" for one in delegates for word in one.keywords]
     parameters = _object(
         task={"anyOf": variants},
         title={"type": ["string", "null"], "description": "A few words for the person"},

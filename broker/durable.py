@@ -160,7 +160,6 @@ def record_ask(conn: Connection, claim: Claim, position: int, key: str, question
         notices.announce(conn, row)
 
 
-@operation
 def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
     """Answers the question that a task waits with, and wakes it. Raises TaskNotFound; a task that asks nothing is
     returned as it is."""

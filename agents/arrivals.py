@@ -1,0 +1,58 @@
+"""What arrives while a turn is running, taken at its boundaries: notices, messages to a delegated agent, a steer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..broker.inbox import Entry
+from ..broker.runs import Run
+from . import storage
+from .entries import input_items, is_notice, notice_items
+from .journal import Journal
+from .storage import Ref
+
+
+class Arrivals:
+    """Listens for one run. A boundary at which nothing was heard costs nothing."""
+
+    def __init__(self, run: Run, conversation_id: str) -> None:
+        self._run = run
+        self._heard = False
+        run.when_over(run.database.hub.listen("input", conversation_id, self.hear).stop)
+
+    def hear(self) -> None:
+        """Something may have come in."""
+        self._heard = True
+
+    async def take(self, ref: Ref, journal: Journal) -> bool:
+        """Takes what has come in into the journal; whether the response is steered. Raises LeaseLost."""
+        if not self._heard:
+            return False
+        self._heard = False
+        entries, steered = await self._run.database.read(storage.waiting, ref.conversation_id, ref.response_id)
+        if entries:
+            enter(journal, entries)
+            await journal.commit("input")
+        return steered
+
+
+class Boundary:
+    """What the loop asks between two replies."""
+
+    def __init__(self, arrivals: Arrivals, ref: Ref, journal: Journal) -> None:
+        self._arrivals, self._ref, self._journal = arrivals, ref, journal
+
+    async def arrived(self) -> bool:
+        return await self._arrivals.take(self._ref, self._journal)
+
+
+def enter(journal: Journal, entries: Sequence[Entry]) -> None:
+    """Puts inbox entries into the journal: inputs first, then notices, which the current agent is told. Commit it
+    next.
+    """
+    response_id, progress = journal.about.response_id, journal.progress
+    known = {one.id: one for one in journal.items} if any(not is_notice(entry) for entry in entries) else {}
+    if any(is_notice(entry) for entry in entries):
+        progress.step += 1
+    notices = notice_items(entries, response_id, progress.step, progress.path[-1])
+    journal.enter(entries, input_items(entries, response_id, known), notices)

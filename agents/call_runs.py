@@ -1,0 +1,157 @@
+"""Carries out the calls of a reply: tools side by side, then waits, then the handoff. What is to be done is decided by
+``step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .agent import Agent
+from .asking import may_run_side_by_side
+from .calls import Call, CallOutput, run_calls, run_tool, unknown_tool
+from .catalog import Catalog
+from .context import Context
+from .journal import Journal
+from .model import FunctionCall
+from .step import OpenCall, Plan, decide, refuse_returned
+from .team import Team
+from .tool import Tool
+
+
+class TaskTools(Protocol):
+    """The task tools of a run (see ``task_calls``)."""
+
+    async def run(self, call: Call, agent: str) -> None:
+        """Runs a call that does not wait; its output is committed."""
+        ...
+
+    async def wait(self, call: Call, *, resumed: bool) -> bool:
+        """Runs a call that may wait; False: the turn has been parked, and its run is over."""
+        ...
+
+
+class NoTasks:
+    """For a turn without a database: nothing can be filed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def run(self, call: Call, agent: str) -> None:
+        await self._journal.output(CallOutput(call.call_id, "There are no tasks here: do it yourself.", True, "error"))
+
+    async def wait(self, call: Call, *, resumed: bool) -> bool:
+        await self.run(call, "")
+        return True
+
+
+class CallRuns:
+    """The calls of one turn. ``catalog`` says what the current agent can call."""
+
+    def __init__(
+        self,
+        team: Team,
+        journal: Journal,
+        tasks: TaskTools,
+        catalog: Callable[[], Catalog],
+        client_names: frozenset[str],
+    ) -> None:
+        self._team, self._journal, self._tasks = team, journal, tasks
+        self._catalog, self._client_names = catalog, client_names
+
+    def left_open(self) -> list[OpenCall]:
+        """Calls of this turn that a crash, a drain or a park left without an output."""
+        found: list[OpenCall] = []
+        for call_id, item in self._journal.open_calls():
+            label, name = str(item.body.get("server_label")), str(item.body["name"])
+            wire = name if label in ("desk", "tasks", "handoff") else f"{label}-{name}"
+            call = FunctionCall(call_id, wire, str(item.body.get("arguments", "")))
+            found.append(self._catalog().open(call, self._client_names, interrupted=True))
+        return found
+
+    async def act(self, calls: Sequence[OpenCall], *, resumed: bool) -> bool:
+        """Carries out what the step decides about the calls of a reply; False: the turn has been parked."""
+        journal = self._journal
+        decision = decide(calls, journal.progress.path)
+        plan = decision if isinstance(decision, Plan) else Plan()  # no call is left, only the handoff that they led to
+        for refusal in plan.refused:
+            journal.answer(CallOutput(refusal.call.call_id, refusal.text, True, "error"))
+        if plan.refused:
+            await journal.commit("output")
+        if plan.run:
+            await self._run(plan)
+        for one in plan.wait:
+            if not await self._tasks.wait(one.call, resumed=resumed):
+                return False
+        for refusal in plan.not_taken:
+            journal.answer(CallOutput(refusal.call.call_id, refusal.text))
+        target = journal.progress.handoff
+        if plan.handoff is not None:
+            target = plan.handoff.target
+            journal.answer(CallOutput(plan.handoff.call.call_id, f"{target} has taken over."))
+        if target is not None:
+            journal.move(target)
+            await journal.commit("handoff")
+        return True
+
+    async def _run(self, plan: Plan) -> None:
+        """Runs calls side by side. Whatever they do becomes an output, and is committed as soon as it is there."""
+        calls = {one.call.call_id: one for one in plan.run}
+
+        async def one(call: Call) -> CallOutput:
+            return await self._one(calls[call.call_id])
+
+        async def done(output: CallOutput) -> None:
+            if isinstance(output.value, Agent):
+                output = self._returned(plan, output, output.value)
+            if calls[output.call_id].kind != "task":  # those have committed it themselves
+                await self._journal.output(output)
+
+        await run_calls(
+            [one.call for one in plan.run],
+            one,
+            parallel=may_run_side_by_side(self._catalog(), self._journal.about.request),
+            alone=self._is_alone,
+            done=done,
+        )
+
+    def _is_alone(self, call: Call) -> bool:
+        tool = self._catalog().tools.get(call.name)
+        return tool is not None and tool.alone
+
+    def _returned(self, plan: Plan, output: CallOutput, agent: Agent) -> CallOutput:
+        """A tool that returns an agent hands over to it, once the other calls of the reply are answered."""
+        progress = self._journal.progress
+        first = plan.handoff.target if plan.handoff is not None else progress.handoff
+        refusal = refuse_returned(agent.name, first, progress.path, self._team.catalogs)
+        if refusal:
+            return CallOutput(output.call_id, refusal)
+        progress.handoff = agent.name
+        return CallOutput(output.call_id, f"{agent.name} has taken over.")
+
+    async def _one(self, one: OpenCall) -> CallOutput:
+        call = one.call
+        if one.kind == "task":
+            await self._tasks.run(call, self._catalog().agent.name)
+            return CallOutput(call.call_id, "")
+        tool = self._catalog().tools.get(call.name)
+        if tool is None:
+            return CallOutput(call.call_id, unknown_tool(call.name, self._catalog().names()), True, "unknown_tool")
+        return await run_tool(tool, call, self._context(call), limiter=self._team.limiter, text=_text_of(tool))
+
+    def _context(self, call: Call) -> Context[Any]:
+        about = self._journal.about
+        return Context(
+            self._team.dependencies(),
+            about.conversation_id,
+            about.response_id,
+            call.call_id,
+            self._catalog().agent.name,
+            about.tenant,
+            f"{about.response_id}/{call.call_id}",
+        )
+
+
+def _text_of(tool: Tool) -> Callable[[Any], str]:
+    """What a model reads of a result; an agent is dealt with by `CallRuns`."""
+    return lambda value: "" if isinstance(value, Agent) else tool.text(value)

@@ -1,0 +1,112 @@
+"""A response: which one it is, how far its turn has come, how it ended, and its body on the wire. Pure values.
+
+What is said in it is in ``journal``; its events are in ``events``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from .events import usage_body
+from .model import JSON, Usage
+
+INPUT_STEP: Final = -1  # of items that came in; everything from step 0 on is output
+METADATA_LENGTH: Final = 512  # https://platform.openai.com/docs/api-reference/responses/object (metadata)
+
+Ended: TypeAlias = Literal["completed", "incomplete", "failed", "cancelled"]
+Verdict: TypeAlias = Literal["ended", "parked", "on"]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a turn is, for its response's body. ``model`` is what the request named, or the desk."""
+
+    response_id: str
+    conversation_id: str
+    tenant: str
+    created_at: float
+    request: JSON
+    model: str = "desk"
+    previous_id: str | None = None
+    triggers: str = ""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a turn is: kept with it, so that another worker goes on from there."""
+
+    step: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0  # at work; waiting in the database does not count
+    path: list[str] = field(default_factory=list[str])  # the agents that have had it
+    handoff: str | None = None  # taken, but calls of the same reply are still open
+    checks: dict[str, int] = field(default_factory=dict[str, int])  # task id -> how often it was checked while live
+    waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a turn ended. ``ended`` says why in a word: steered, cancelled, limit, length,
+    content_filter, model, held.
+    """
+
+    status: Ended
+    ended: str = ""
+    error: str | None = None  # safe to show
+    limit: str = ""
+    result: str | None = None  # the text of its last message
+
+
+def triggers_of(task_ids: Sequence[str]) -> str:
+    """The tasks whose notices started a turn, comma separated, as far as metadata holds them."""
+    text = ",".join(dict.fromkeys(task_ids))
+    return text if len(text) <= METADATA_LENGTH else text[: METADATA_LENGTH + 1].rpartition(",")[0]
+
+
+def response_body(about: About, outcome: Outcome | None, output: Sequence[JSON], usage: Usage) -> JSON:
+    """The response as clients see it; ``outcome`` None: it is in progress."""
+    request = about.request
+    status = "in_progress" if outcome is None else outcome.status
+    metadata: dict[str, Any] = dict(request.get("metadata") or {})
+    if about.triggers:
+        metadata["frontdesk:trigger"] = about.triggers
+    if outcome is not None and outcome.limit:
+        metadata["frontdesk:limit"] = outcome.limit
+    return {
+        "id": about.response_id,
+        "object": "response",
+        "created_at": about.created_at,
+        "status": status,
+        "background": bool(request.get("background")),
+        "error": _error(outcome),
+        "incomplete_details": None if outcome is None else _incomplete(outcome),
+        "instructions": request.get("instructions"),
+        "max_output_tokens": request.get("max_output_tokens"),
+        "metadata": metadata,
+        "model": about.model,
+        "output": output,
+        "parallel_tool_calls": request.get("parallel_tool_calls") is not False,
+        "previous_response_id": about.previous_id,
+        "conversation": {"id": about.conversation_id},
+        "temperature": request.get("temperature"),
+        "top_p": request.get("top_p"),
+        "tool_choice": request.get("tool_choice") or "auto",
+        "tools": request.get("tools") or [],
+        "usage": None if outcome is None else usage_body(usage),
+    }
+
+
+def _error(outcome: Outcome | None) -> JSON | None:
+    if outcome is None or outcome.status != "failed":
+        return None
+    return {"code": "server_error", "message": outcome.error or "the turn failed"}
+
+
+def _incomplete(outcome: Outcome) -> JSON | None:
+    """The SDK's list of reasons is closed: every limit of ours is ``max_output_tokens`` there."""
+    if outcome.status != "incomplete":
+        return None
+    return {"reason": outcome.ended if outcome.ended in ("steered", "content_filter") else "max_output_tokens"}
