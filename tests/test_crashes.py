@@ -23,7 +23,7 @@ from frontdesk.tests.playback.caller import Caller
 from frontdesk.tests.playback.process import ServerProcess
 
 # What only a drained worker writes: the broker's own tests kill it there.
-ELSEWHERE = {"release"}
+ELSEWHERE = {"give_up", "release", "release_all"}
 ROOT = Path(__file__).resolve().parent.parent
 
 
