@@ -72,9 +72,10 @@ def key_of(hint: Hint) -> Key:
 
 
 class _Ring:
-    """The newest rows of one conversation's log."""
+    """The newest rows of one conversation's log; ``start``: where it ended when the ring was made, if that is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int | None = None) -> None:
+        self.start = start
         self.rows: deque[Events] = deque()
         self.size = 0
 
@@ -89,7 +90,8 @@ class _Ring:
 
     def after(self, cursor: int) -> list[Events] | None:
         """Rows with events after the cursor; None when the ring does not reach back that far."""
-        if not self.rows or self.rows[0].first > cursor + 1:
+        start = self.rows[0].first - 1 if self.rows else self.start
+        if start is None or cursor < start:
             return None
         return [row for row in self.rows if row.first + row.count - 1 > cursor]
 
@@ -112,17 +114,26 @@ class Hub:
         self._listeners: defaultdict[Key, set[Listening]] = defaultdict(set)
         self._rings: dict[str, _Ring] = {}
 
-    def listen(self, kind: str, name: str, wake: Callable[[], None]) -> Listening:
-        """Calls ``wake()`` in the running loop after each commit that concerns (kind, name).
+    def listen(
+        self,
+        kind: str,
+        name: str,
+        wake: Callable[[], None],
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        start: int | None = None,
+    ) -> Listening:
+        """Calls ``wake()`` in the loop (the running one by default) after each commit that concerns (kind, name).
 
         Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task).
-        Several commits may be one call.
+        Several commits may be one call. ``start``: the last cursor of the conversation's log, for a caller inside the
+        transaction that has read it; then every event after it is in memory, even those that the log does not keep.
         """
-        listening = Listening(self, (kind, name), asyncio.get_running_loop(), wake)
+        listening = Listening(self, (kind, name), loop or asyncio.get_running_loop(), wake)
         with self._lock:
             self._listeners[listening.key].add(listening)
             if kind == "events" and name not in self._rings:
-                self._rings[name] = _Ring()
+                self._rings[name] = _Ring(start)
         return listening
 
     def remove(self, listening: Listening) -> None:

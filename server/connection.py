@@ -130,8 +130,7 @@ class Connection:
             raise RateLimited(f"{self._limits.lanes} lanes of this connection are in use; wait until one is free")
         self._follows.ask()
         try:
-            found = await self._session.create(message)
-            self._writer.listen(found.conversation_id)
+            found = await self._session.create(message, self._writer.listen)
             if found.position and not found.repeated:
                 self._writer.say(outgoing.accepted(found, message.lane))
             self._follows.create(
@@ -139,20 +138,19 @@ class Connection:
             )
         finally:
             self._follows.answer()
-            self._writer.look()
+            self._writer.answered()
 
     async def _steer(self, message: Steer) -> None:
         self._check_room()
         target = message.previous_response_id
         self._follows.ask()
         try:
-            found = await self._session.steer(message)
-            self._writer.listen(found.conversation_id)
+            found = await self._session.steer(message, self._writer.listen)
             self._writer.say(outgoing.steer_accepted(found, target, self._follows.lane(target)))
             self._follows.steer(found.conversation_id, target, found.response_id, found.cursor, repeated=found.repeated)
         finally:
             self._follows.answer()
-            self._writer.look()
+            self._writer.answered()
 
     def _check_room(self) -> None:
         if self._draining:

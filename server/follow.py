@@ -79,6 +79,11 @@ class Follows:
 
     # --- what a client asks for
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether an input is being accepted."""
+        return self._asked > self._answered
+
     def ask(self) -> None:
         """An input is being accepted: a response that begins before `answer` may be this connection's."""
         self._asked += 1

@@ -6,9 +6,9 @@ continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from ..agents import conversation
 from ..broker import cancel, durable, inbox, rows, turns
@@ -21,6 +21,8 @@ from . import records
 from .errors import InvalidRequest, ModelNotFound
 from .limits import Limits
 from .protocol import Answer, Cancel, Create, Steer, Subscribe
+
+Listen: TypeAlias = Callable[[str, int | None], None]  # to a conversation, from the last cursor of its log on
 
 
 class Served(Protocol):
@@ -54,8 +56,8 @@ class Session:
             return model
         raise ModelNotFound(model, dict.fromkeys((self.desk.name, *self.desk.agents)))
 
-    async def create(self, message: Create) -> Accepted:
-        """Commits a create to its conversation's inbox."""
+    async def create(self, message: Create, listen: Listen) -> Accepted:
+        """Commits a create to its conversation's inbox; ``listen`` is called before the commit, in another thread."""
         new = NewCreate(
             tenant=self.tenant,
             desk=self.desk.name,
@@ -72,7 +74,7 @@ class Session:
             unattended_limit=self.desk.max_unattended_turns,
             limit=self.limits.inbox,
         )
-        found, kept = await self.database.write(accept_create, new, frozenset(self.chains))
+        found, kept = await self.database.write(accept_create, new, frozenset(self.chains), listen)
         if not kept:
             self.chains.add(found.conversation_id)
         return found
@@ -83,8 +85,8 @@ class Session:
             found = await self.database.read(turns.read, response_id)
             self.chains.discard("" if found is None else found["conversation_id"])
 
-    async def steer(self, message: Steer) -> SteerAccepted:
-        """Commits input for a running response."""
+    async def steer(self, message: Steer, listen: Listen) -> SteerAccepted:
+        """Commits input for a running response; ``listen`` as in `create`."""
         new = NewSteer(
             tenant=self.tenant,
             response_id=message.previous_response_id,
@@ -93,7 +95,7 @@ class Session:
             input_id=message.input_id,
             limit=self.limits.inbox,
         )
-        return await self.database.write(accept_steer, new)
+        return await self.database.write(accept_steer, new, listen)
 
     async def cancel(self, message: Cancel) -> None:
         """Asks for a response, or for a task and its children, to be cancelled. What has ended stays as it is."""
@@ -115,7 +117,7 @@ class Session:
 
 
 @operation
-def accept_create(conn: Connection, new: NewCreate, chains: Collection[str]) -> tuple[Accepted, bool]:
+def accept_create(conn: Connection, new: NewCreate, chains: Collection[str], listen: Listen) -> tuple[Accepted, bool]:
     """As `conversation.accept_create`, for a client that may continue these conversations though they are not stored.
 
     Also says whether the conversation is stored.
@@ -125,13 +127,15 @@ def accept_create(conn: Connection, new: NewCreate, chains: Collection[str]) -> 
     elif new.conversation_id is not None:
         records.last_cursor(conn, new.conversation_id, new.tenant, chains)
     found = conversation.accept_create(conn, new)
+    listen(found.conversation_id, None if found.repeated else found.cursor)
     return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
 
 
 @operation
-def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
+def accept_steer(conn: Connection, new: NewSteer, listen: Listen) -> SteerAccepted:
     """As `inbox.accept_steer`; a repeat has the cursor after which its successor's events come."""
     found = inbox.accept_steer(conn, new)
+    listen(found.conversation_id, None if found.repeated else found.cursor)
     if not found.repeated:
         return found
     successor = turns.read(conn, found.response_id)

@@ -41,7 +41,10 @@ class Writer:
     def __init__(self, session: Session, follows: Follows, send: Send, transport: Transport | None) -> None:
         self._session, self._follows, self._raw_send, self._transport = session, follows, send, transport
         self._database, self._limits = session.database, session.limits
+        self._loop = asyncio.get_running_loop()
         self._listening: dict[str, Listening] = {}
+        self._idle: set[str] = set()  # to be forgotten when no input is being accepted
+        self._stopped = False
         self._control: deque[str] = deque()
         self._closing: tuple[int, str] | None = None
         self._wake = asyncio.Event()
@@ -62,12 +65,20 @@ class Writer:
         self._closing = (code, reason)
         self._wake.set()
 
-    def listen(self, conversation: str) -> None:
-        """Wakes the writer when this conversation's log grows. Call it before reading a cursor to start from."""
-        if conversation not in self._listening:
-            self._listening[conversation] = self._database.hub.listen(
-                "events", conversation, lambda: self._grown(conversation)
-            )
+    def listen(self, conversation: str, start: int | None = None) -> None:
+        """Wakes the writer when this conversation's log grows. Call it before reading a cursor to start from.
+
+        It may be called from the thread that is accepting an input: then no event of the answer is missed, though the
+        log drops deltas in the very commit that ends their item. ``start``: the log's last cursor in that transaction.
+        """
+        if conversation in self._listening or self._stopped:
+            return
+        listening = self._database.hub.listen(
+            "events", conversation, lambda: self._grown(conversation), loop=self._loop, start=start
+        )
+        self._listening[conversation] = listening
+        if self._stopped:  # meanwhile
+            listening.stop()
 
     def look(self) -> None:
         """What is followed has changed."""
@@ -75,11 +86,20 @@ class Writer:
 
     def forget(self, conversation: str) -> None:
         """Stops listening to a conversation that is not followed any more."""
-        if not self._follows.follows(conversation) and conversation in self._listening:
+        if self._follows.is_asking:
+            self._idle.add(conversation)  # perhaps what is being accepted belongs to it
+        elif not self._follows.follows(conversation) and conversation in self._listening:
             self._listening.pop(conversation).stop()
+
+    def answered(self) -> None:
+        """An input was accepted or refused: what is followed has changed."""
+        while self._idle:
+            self.forget(self._idle.pop())
+        self._wake.set()
 
     def stop(self) -> None:
         """Stops listening to everything."""
+        self._stopped = True
         for listening in self._listening.values():
             listening.stop()
         self._listening.clear()
