@@ -35,13 +35,19 @@ format: $(STAMP) ## Mend style and format where that can be done by machine
 	$(BIN)/ruff format
 
 bench: $(STAMP) ## Measure this checkout on this machine
-	$(BIN)/python bench/run.py $(ARGS)
+	@if uv --version >/dev/null 2>&1; then install="uv --quiet pip install --python $(BIN)/python"; \
+	else install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; fi; \
+	$$install --require-hashes -r bench/requirements.lock || echo "What is measured beside could not be installed." >&2
+	$(BIN)/python -m frontdesk.bench.run $(ARGS)
 
 # Without `--no-config` a private index of this machine could decide which files are hashed.
-lock: ## Choose current versions of all dependencies and write requirements.lock (needs uv)
+lock: ## Choose current versions of all dependencies and write the two locks (needs uv)
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--group dev --output-file requirements.lock --quiet pyproject.toml
+	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--group bench --output-file bench/requirements.lock --quiet
 
 clean: ## Remove the environment, caches and build results
 	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
