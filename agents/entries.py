@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..broker.inbox import Entry
-from ..tasks.table import new_id
+from ..tasks.request import new_id
 from .events import encoded
 from .history import StoredItem
 from .model import JSON

@@ -18,7 +18,7 @@ from ..broker.rows import TaskRow
 from ..broker.runs import Run
 from ..tasks.errors import ArgumentsError, ToolError
 from ..tasks.states import TERMINAL
-from ..tasks.table import Announce, TaskRequest
+from ..tasks.request import Announce, TaskRequest
 from . import task_storage
 from .calls import Call, CallOutput
 from .catalog import Catalog

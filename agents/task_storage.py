@@ -18,7 +18,7 @@ from ..broker.errors import CircularWait, TaskNotFound
 from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
 from ..tasks.states import TERMINAL
-from ..tasks.table import TaskRequest
+from ..tasks.request import TaskRequest
 from . import storage
 from .batch import Batch, Slot
 from .calls import CallOutput

@@ -9,7 +9,7 @@ from typing import Any
 from anyio import CapacityLimiter
 
 from ..tasks.errors import InvalidOption
-from ..tasks.table import Announce
+from ..tasks.request import Announce
 from .agent import Agent
 from .catalog import Catalog
 from .model import Model, Usage

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ..broker.inbox import Entry
-from ..tasks.table import new_id
+from ..tasks.request import new_id
 from .batch import Batch, answered, tell_answer
 from .calls import CallOutput
 from .events import ResponseStream, clean, wire_item

@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
+from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL, Action, Status
-from ..tasks.table import DurableCall, Task, TaskRequest
+from ..tasks.table import DurableCall, Task
 from . import notices, queue, rows, turns, waits
 from .connection import Connection
 from .endings import end

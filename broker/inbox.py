@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
-from ..tasks.table import new_id
+from ..tasks.request import new_id
 from . import turns
 from .cancel import ask_turn
 from .connection import Connection

@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from pydantic_core import to_json
 
+from ..tasks.request import TaskRequest, new_id
 from ..tasks.states import Action, Status
-from ..tasks.table import Task, TaskRequest, new_id
+from ..tasks.table import Task
 from . import rows
 from .connection import Connection
 from .endings import end, waiters_of

@@ -13,8 +13,8 @@ import anyio
 from pydantic_core import from_json
 
 from ..tasks.context import TaskHandle
+from ..tasks.request import TaskRequest
 from ..tasks.result import result_json
-from ..tasks.table import TaskRequest
 from . import durable, queue
 from .errors import LeaseLost
 from .runs import Run

@@ -11,7 +11,7 @@ from .connection import Connection
 from .engine import Engine
 from .errors import DatabaseNewer
 from .sqlite import SQLite
-from .statements import Statement, p, table
+from .statements import Statement, dialect_of, p, table
 from .tables import SCHEMA_VERSION, Meta
 
 _meta = table(Meta)
@@ -49,11 +49,11 @@ def prepare(conn: Connection, engine: Engine) -> None:
 
 
 def _create(conn: Connection, of: sa.Table) -> None:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    dialect = sqlite.dialect() if conn.dialect == "sqlite" else postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = dialect_of(conn.dialect)
     conn.script(str(CreateTable(of, if_not_exists=True).compile(dialect=dialect)))
     for index in sorted(of.indexes, key=lambda index: str(index.name)):
+        if "where" in index.info:
+            index.dialect_options[conn.dialect]["where"] = sa.text(index.info["where"])
         conn.script(str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)))
 
 

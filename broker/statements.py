@@ -8,11 +8,11 @@ written ``p("name")`` and given by name. Their types need no conversion: tables 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import Executable
 from sqlmodel import SQLModel
 
@@ -44,6 +44,18 @@ def insert_row(model: type[SQLModel]) -> sa.Insert:
     return of.insert().values({column.name: p(column.name) for column in of.columns})
 
 
+@cache
+def dialect_of(name: DialectName) -> sa.Dialect:
+    """SQLAlchemy's dialect as the driver wants its parameters; loaded when it is the one that is used."""
+    if name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.dialect(paramstyle="qmark")
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+
 class Statement:
     """One statement, ready for both dialects. Immutable in meaning: compilation is cached, nothing else changes."""
 
@@ -61,12 +73,7 @@ class Statement:
         return ready[0], ready[1](given)
 
     def _compile(self, dialect: DialectName) -> tuple[str, Bind]:
-        target: sa.Dialect
-        if dialect == "sqlite":
-            target = sqlite.dialect(paramstyle="qmark")
-        else:
-            target = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-        compiled = cast(Any, self._core).compile(dialect=target)
+        compiled = cast(Any, self._core).compile(dialect=dialect_of(dialect))
         names: list[str] = list(compiled.positiontup or ())
         constants: dict[str, Any] = {name: compiled.params[name] for name in names if not name.startswith(_PREFIX)}
         return str(compiled), _binder(tuple(name.removeprefix(_PREFIX) for name in names), constants)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlmodel import Field
 
-from ..tasks.table import Base
+from ..tasks.table import Base, partial
 
 SCHEMA_VERSION = 1
 
@@ -99,21 +99,19 @@ class InboxEntry(Base, table=True):
     created_at: float = 0.0
 
     __table_args__ = (
-        sa.Index(
+        partial(
             "frontdesk_inbox_waiting",
             "conversation_id",
             "kind",
             "number",
-            sqlite_where=sa.text("taken_by IS NULL"),
-            postgresql_where=sa.text("taken_by IS NULL"),
+            where="taken_by IS NULL",
         ),
-        sa.Index(
+        partial(
             "frontdesk_inbox_input",
             "tenant",
             "input_id",
             unique=True,
-            sqlite_where=sa.text("input_id IS NOT NULL"),
-            postgresql_where=sa.text("input_id IS NOT NULL"),
+            where="input_id IS NOT NULL",
         ),
     )
 
@@ -132,11 +130,10 @@ class LogRow(Base, table=True):
     created_at: float = 0.0
 
     __table_args__ = (
-        sa.Index(
+        partial(
             "frontdesk_event_deltas",
             "conversation_id",
             "deltas_of",
-            sqlite_where=sa.text("deltas_of IS NOT NULL"),
-            postgresql_where=sa.text("deltas_of IS NOT NULL"),
+            where="deltas_of IS NOT NULL",
         ),
     )

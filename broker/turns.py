@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
+from ..tasks.request import new_id
 from ..tasks.states import Action, Status
-from ..tasks.table import Task, Wait, new_id
+from ..tasks.table import Task, Wait
 from .connection import Connection, Row
 from .rows import IS_LIVE, TaskRow, as_dict, change, insert
 from .statements import Statement, insert_row, p, table, word

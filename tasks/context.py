@@ -19,7 +19,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .errors import InvalidOption, ToolError
 from .replay import Recorded, Replay
-from .table import TaskRequest
+from .request import TaskRequest
 
 T = TypeVar("T")
 D = TypeVarWithDefault("D", default=Any)

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from .context import TaskContext
 from .errors import InvalidOption
 from .options import keywords_option, timeout_option
+from .request import OnCrash, TaskRequest
 from .result import result_json as result_json  # how a task function's result is stored
 from .retry import RetryPolicy
 from .signature import Signature, signature_of
-from .table import OnCrash, TaskRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,31 +4,29 @@ broker.
 Hot columns hold only text, integers and floats, because hot statements go to the driver's cursor as they are. Times
 whose name ends in ``_at`` are wall-clock seconds since 1970 and are only shown; deadlines (``ready``,
 ``lease_until``, ``wake``) are on the database's clock, which no wall clock can move. A table class validates nothing
-when constructed: `TaskRequest` does.
+when constructed: `request.TaskRequest` does.
 """
 
 from __future__ import annotations
 
-import secrets
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field as Limit
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-Kind = Literal["function", "agent", "turn"]
-OnCrash = Literal["retry", "fail"]
-Announce = Literal["respond", "note", "none"]
+
+def partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
+    """An index of the rows that meet a condition.
+
+    The condition is kept in ``info`` until the tables are made: given to a dialect here, it would load that dialect,
+    and PostgreSQL's takes longer than everything else in this storey.
+    """
+    return sa.Index(name, *columns, unique=unique, info={"where": where})
 
 
 class Base(SQLModel, registry=registry()):
     """Root of all tables of Frontdesk; their metadata is their own, so an application's SQLModel tables stay apart."""
-
-
-def new_id(prefix: str) -> str:
-    """A new global id, ``prefix_`` and 32 random hexadecimal digits."""
-    return f"{prefix}_{secrets.token_hex(16)}"
 
 
 class Task(Base, table=True):
@@ -84,58 +82,51 @@ class Task(Base, table=True):
     finished_at: float | None = None
 
     __table_args__ = (
-        sa.Index(
+        partial(
             "frontdesk_task_claim",
             "slot",
             sa.desc("priority"),
             "ready",
             "id",
-            sqlite_where=sa.text("status = 'queued'"),
-            postgresql_where=sa.text("status = 'queued'"),
+            where="status = 'queued'",
         ),
-        sa.Index(
+        partial(
             "frontdesk_task_lease",
             "lease_until",
-            sqlite_where=sa.text("status = 'running'"),
-            postgresql_where=sa.text("status = 'running'"),
+            where="status = 'running'",
         ),
-        sa.Index(
+        partial(
             "frontdesk_task_wake",
             "wake",
-            sqlite_where=sa.text("status = 'waiting' AND wake IS NOT NULL"),
-            postgresql_where=sa.text("status = 'waiting' AND wake IS NOT NULL"),
+            where="status = 'waiting' AND wake IS NOT NULL",
         ),
-        sa.Index(
+        partial(
             "frontdesk_task_live_turn",
             "conversation_id",
             unique=True,
-            sqlite_where=sa.text("kind = 'turn' AND status IN ('queued', 'running', 'waiting')"),
-            postgresql_where=sa.text("kind = 'turn' AND status IN ('queued', 'running', 'waiting')"),
+            where="kind = 'turn' AND status IN ('queued', 'running', 'waiting')",
         ),
-        sa.Index(
+        partial(
             "frontdesk_task_label",
             "conversation_id",
             "label",
             unique=True,
-            sqlite_where=sa.text("label <> ''"),
-            postgresql_where=sa.text("label <> ''"),
+            where="label <> ''",
         ),
         sa.Index("frontdesk_task_created_by", "created_by", unique=True),
         sa.Index("frontdesk_task_parent", "parent_id"),
-        sa.Index(
+        partial(
             "frontdesk_task_listing",
             "tenant",
             "created_at",
             "id",
-            sqlite_where=sa.text("kind <> 'turn'"),
-            postgresql_where=sa.text("kind <> 'turn'"),
+            where="kind <> 'turn'",
         ),
-        sa.Index(
+        partial(
             "frontdesk_task_twin",
             "conversation_id",
             "fingerprint",
-            sqlite_where=sa.text("status IN ('queued', 'running', 'waiting')"),
-            postgresql_where=sa.text("status IN ('queued', 'running', 'waiting')"),
+            where="status IN ('queued', 'running', 'waiting')",
         ),
     )
 
@@ -160,24 +151,3 @@ class DurableCall(Base, table=True):
     key: str  # what the call was made with; must be the same at replay
     done: int = 0
     value: str = "null"  # JSON: what the call returned, or what it waits for
-
-
-Name = Annotated[str, Limit(min_length=1, max_length=200)]
-
-
-class TaskRequest(BaseModel):
-    """What is asked for when a task is created; checked here, before anything is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Kind = "function"
-    name: Name
-    title: Annotated[str, Limit(max_length=500)] = ""
-    arguments: dict[str, Any] = Limit(default_factory=dict)
-    queue: Name = "default"
-    priority: Annotated[int, Limit(ge=-1000, le=1000)] = 0
-    delay: Annotated[float, Limit(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)] = 0.0  # seconds of elapsed time
-    timeout: Annotated[float, Limit(gt=0, allow_inf_nan=False)] | None = None
-    max_attempts: Annotated[int, Limit(ge=1, le=10_000)] = 3
-    on_crash: OnCrash = "fail"
-    announce: Announce = "respond"

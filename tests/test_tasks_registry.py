@@ -18,7 +18,7 @@ from frontdesk.tasks.context import TaskContext
 from frontdesk.tasks.errors import ArgumentsError, InvalidOption, NotSerializable, ResultTooLarge
 from frontdesk.tasks.registry import TaskFunction, result_json, task
 from frontdesk.tasks.retry import RetryPolicy
-from frontdesk.tasks.table import TaskRequest
+from frontdesk.tasks.request import TaskRequest
 
 
 class Report(BaseModel):

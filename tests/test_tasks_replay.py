@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from frontdesk.tasks.errors import InvalidOption, ReplayMismatch, Retry
 from frontdesk.tasks.replay import Recorded, Replay
-from frontdesk.tasks.table import TaskRequest
+from frontdesk.tasks.request import TaskRequest
 
 CALLS = st.lists(
     st.tuples(st.sampled_from(["create", "wait", "ask", "sleep", "step"]), st.text(max_size=5)), max_size=8

@@ -20,7 +20,7 @@ from frontdesk.broker.events import Event, append
 from frontdesk.broker.rows import Claim
 from frontdesk.broker.statements import Statement, p
 from frontdesk.tasks.states import Action
-from frontdesk.tasks.table import TaskRequest
+from frontdesk.tasks.request import TaskRequest
 
 Ended = Literal["completed", "failed", "incomplete", "cancelled"]
 

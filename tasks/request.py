@@ -1,0 +1,41 @@
+"""What is asked for when a task is created, checked before anything is written. No table is here: a desk that is only
+defined should not pay for a database.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Limit
+
+Kind = Literal["function", "agent", "turn"]
+OnCrash = Literal["retry", "fail"]
+Announce = Literal["respond", "note", "none"]
+
+
+def new_id(prefix: str) -> str:
+    """A new global id, ``prefix_`` and 32 random hexadecimal digits."""
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+Name = Annotated[str, Limit(min_length=1, max_length=200)]
+
+
+class TaskRequest(BaseModel):
+    """What is asked for when a task is created; checked here, before anything is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind = "function"
+    name: Name
+    title: Annotated[str, Limit(max_length=500)] = ""
+    arguments: dict[str, Any] = Limit(default_factory=dict)
+    queue: Name = "default"
+    priority: Annotated[int, Limit(ge=-1000, le=1000)] = 0
+    delay: Annotated[float, Limit(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)] = 0.0  # seconds of elapsed time
+    timeout: Annotated[float, Limit(gt=0, allow_inf_nan=False)] | None = None
+    max_attempts: Annotated[int, Limit(ge=1, le=10_000)] = 3
+    on_crash: OnCrash = "fail"
+    announce: Announce = "respond"
