@@ -49,7 +49,8 @@ class Door:
             raise ForbiddenOrigin(host)
         if origin is None or origin in self.origins:
             return
-        if urlsplit(origin).netloc.lower() != host.lower():
+        _, _, own = origin.partition("://")
+        if not own or own.lower() != host.lower():
             raise ForbiddenOrigin(origin)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import sys
 from pathlib import Path
+from typing import Final
 
 import anyio
 from rich.console import Console
@@ -21,6 +22,8 @@ from .serving import listen
 from .settings import DEFAULT_HOST, Settings
 from .terminal import Terminal
 
+QUIT_SECONDS: Final = 2.0  # for background work to come to a boundary when a person leaves
+
 
 def converse(settings: Settings, desk: str | None, folder: Path, conversation: str | None, *, port: int = 0) -> Exit:
     """Talks to the server that is named, or to one inside this process. Raises what the command line explains."""
@@ -30,7 +33,9 @@ def converse(settings: Settings, desk: str | None, folder: Path, conversation: s
         return _talk(settings.server, settings, memory, conversation)
     state = state_of(settings, folder)
     found = choose_desk(desk, folder, settings)
-    quick = settings.model_copy(update={"drain_seconds": 0.0})  # nobody else is connected
+    quick = settings.model_copy(
+        update={"drain_seconds": 0.0, "grace_seconds": min(settings.grace_seconds, QUIT_SECONDS)}
+    )
     with (
         open_database(settings, f"sqlite:///{state / 'desk.db'}") as database,
         embedded(service_of(found, database, quick), _free_port(port)) as address,
@@ -54,7 +59,10 @@ def _talk(address: str, settings: Settings, memory: Path, wanted: str | None, gr
     token = settings.token.get_secret_value()
     if not at_terminal:
         chat = Chat(address, dialog, screen.show, memory=memory, token=token)
-        return anyio.run(chat.run, lambda: chat.pipe(stdin_lines()))
+        try:
+            return anyio.run(chat.run, lambda: chat.pipe(stdin_lines()))
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
     _greet(screen, dialog, greeting)
 
     async def at_the_terminal() -> Exit:

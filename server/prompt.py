@@ -41,6 +41,11 @@ class Prompt:
             if line is None:
                 return
 
+    def leave(self) -> None:
+        """Takes the prompt away for good."""
+        sys.stdout.write(ERASE)
+        sys.stdout.flush()
+
     @contextlib.contextmanager
     def aside(self, *, stay_away: Callable[[], bool]) -> Generator[None]:
         """Takes the prompt away while something is written, and puts it back unless ``stay_away``: more follows."""

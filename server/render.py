@@ -96,7 +96,9 @@ def brief(arguments: str) -> str:
     """A call's arguments in a few words."""
     try:
         found = json.loads(arguments)
-        text = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in found.items())
+        text = ", ".join(
+            f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in found.items() if value is not None
+        )
     except (ValueError, AttributeError):
         text = arguments
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

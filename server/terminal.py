@@ -51,6 +51,7 @@ class Terminal:
                         return
                     await self._obey(chat, line.strip())
         finally:
+            self._prompt.leave()
             loop.remove_signal_handler(signal.SIGINT)
 
     def _take(self, line: str | None) -> None:

@@ -170,9 +170,15 @@ class Writer:
         except DatabaseError as error:
             self._retry_later(follower, error)
             return ()
-        if len(rows) == READ_ROWS or follower.position != asked:
+        if follower.position != asked:
             self._follows.again(follower)
-        return rows if follower.position == asked else ()
+            return ()
+        since = self._database.hub.recent(follower.conversation_id, asked)
+        if since is not None:  # committed while the log was read, with deltas that it does not hold any more
+            return since
+        if len(rows) == READ_ROWS:
+            self._follows.again(follower)
+        return rows
 
     def _retry_later(self, follower: Follower, error: DatabaseError) -> None:
         log.warning("the log of %s cannot be read, trying again: %s", follower.conversation_id, error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from frontdesk.agents.events import ResponseStream, usage_body
 from frontdesk.agents.model import Usage
@@ -19,8 +19,8 @@ from frontdesk.broker.database import Database
 from frontdesk.broker.events import Event, append
 from frontdesk.broker.rows import Claim
 from frontdesk.broker.statements import Statement, p
-from frontdesk.tasks.states import Action
 from frontdesk.tasks.request import TaskRequest
+from frontdesk.tasks.states import Action
 
 Ended = Literal["completed", "failed", "incomplete", "cancelled"]
 
@@ -50,11 +50,19 @@ class HandTurn:
     response_id: str
     conversation_id: str
     stream: ResponseStream
+    metadata: dict[str, str]
 
     async def say(self, *words: str) -> None:
         """Deltas, all in one commit."""
         for word in words:
             self.stream.text_delta("msg_1", 0, word)
+        await self.database.write(save, self, self.stream.take())
+
+    async def tell(self, label: str) -> None:
+        """The item by which the desk puts a task's end into the conversation."""
+        item = {"id": "mcp_1", "type": "mcp_call", "server_label": "tasks", "name": "check_task", "output": "{}",
+                "arguments": f'{{"task":"{label}"}}'}  # fmt: skip
+        self.stream.done(self.stream.added(item), item)
         await self.database.write(save, self, self.stream.take())
 
     async def end(self, status: Ended = "completed", *, reason: str = "") -> None:
@@ -66,7 +74,8 @@ class HandTurn:
         incomplete = {"reason": reason or "max_output_tokens"} if status == "incomplete" else None
         return {
             "id": self.response_id, "object": "response", "created_at": 1.0, "status": status, "model": "front",
-            "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {},
+            "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
+            "metadata": self.metadata,
             "conversation": {"id": self.conversation_id}, "incomplete_details": incomplete,
             "error": {"code": "server_error", "message": "it broke"} if status == "failed" else None,
             "usage": usage_body(Usage()),
@@ -82,11 +91,18 @@ class HandWorker:
 
     async def begin(self) -> HandTurn:
         """Claims the next turn and commits its ``response.created``."""
+        turn = await self.claim()
+        assert turn is not None, "no turn is waiting"
+        return turn
+
+    async def claim(self) -> HandTurn | None:
+        """As ``begin``; None when no turn waits."""
         claims = await self.database.write(queue.claim, "turn", [self.desk.name], "hand", 600.0, 1)
-        assert claims, "no turn is waiting"
-        response_id, conversation_id = await self.database.write(begin, claims[0])
+        if not claims:
+            return None
+        response_id, conversation_id, metadata = await self.database.write(begin, claims[0])
         stream = ResponseStream(response_id, conversation_id)
-        turn = HandTurn(self.database, claims[0], response_id, conversation_id, stream)
+        turn = HandTurn(self.database, claims[0], response_id, conversation_id, stream, metadata)
         stream.lifecycle("created", turn.body("in_progress"))
         await self.database.write(save, turn, stream.take())
         return turn
@@ -102,6 +118,12 @@ class HandWorker:
         """Files a background task; its id."""
         return await self.database.write(file_task, conversation_id, name)
 
+    async def finish_task(self, task_id: str) -> None:
+        """Claims a background task and ends it well."""
+        (claim,) = await self.database.write(queue.claim, "task", ["report"], "hand", 600.0, 1)
+        assert claim.task_id == task_id
+        await self.database.write(end_task, claim)
+
     async def note(self, conversation_id: str, *texts: str) -> None:
         """Events that belong to no response."""
         await self.database.write(append_notes, conversation_id, texts)
@@ -112,13 +134,13 @@ TURN_IS: Statement = Statement(
 )
 
 
-def begin(conn: Connection, claim: Claim) -> tuple[str, str]:
-    """The response and the conversation of a claimed turn, which takes its input."""
+def begin(conn: Connection, claim: Claim) -> tuple[str, str, dict[str, str]]:
+    """The response, the conversation and the client's metadata of a claimed turn, which takes its input."""
     found = turns.of_task(conn, claim.task_id)
     assert found is not None
     inbox.take(conn, found["conversation_id"], found["id"])
     conn.run(TURN_IS, {"id": found["id"], "status": "in_progress", "next_sequence": 0})
-    return found["id"], found["conversation_id"]
+    return found["id"], found["conversation_id"], from_json(found["request"]).get("metadata", {})
 
 
 def save(conn: Connection, turn: HandTurn, events: list[Event]) -> None:
@@ -130,6 +152,10 @@ def finish(conn: Connection, turn: HandTurn, events: list[Event], status: Ended)
     append(conn, turn.conversation_id, events)
     conn.run(TURN_IS, {"id": turn.response_id, "status": status, "next_sequence": turn.stream.sequence})
     queue.finish(conn, turn.claim, Action.SUCCEED)
+
+
+def end_task(conn: Connection, claim: Claim) -> None:
+    queue.finish(conn, claim, Action.SUCCEED, result='"done"')
 
 
 def file_task(conn: Connection, conversation_id: str, name: str) -> str:

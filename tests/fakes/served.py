@@ -20,9 +20,9 @@ PATIENCE = 20.0  # seconds; a bound for what never happens, not a measure
 
 
 @asynccontextmanager
-async def served(service: Service) -> AsyncGenerator[str]:
-    """Serves on a free port of loopback; its address."""
-    socket = listen("127.0.0.1", 0)
+async def served(service: Service, port: int = 0) -> AsyncGenerator[str]:
+    """Serves on a port of loopback, by default a free one; its address."""
+    socket = listen("127.0.0.1", port)
     server = Server(service, embedded=True)
     running = asyncio.create_task(server.serve([socket]))
     try:
