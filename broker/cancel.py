@@ -12,7 +12,7 @@ from .endings import end, waiters_of
 from .errors import ResponseNotFound, TaskNotFound
 from .failpoints import operation
 from .rows import TaskRow
-from .statements import Statement, p, table
+from .statements import Statement, p, table, word
 from .tables import Turn
 from .wakeups import CancelAsked
 
@@ -21,7 +21,9 @@ task, turn = table(Task), table(Turn)
 ASK: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(cancel_requested=1))
 ASK_TURN: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(cancel_requested=1))
 CHILDREN: Statement = Statement(
-    sa.select(task.c.id).where(task.c.parent_id == p("id"), task.c.kind != "turn", rows.IS_LIVE).order_by(task.c.id)
+    sa.select(task.c.id)
+    .where(task.c.parent_id == p("id"), task.c.kind != word("turn"), rows.IS_LIVE)
+    .order_by(task.c.id)
 )
 
 

@@ -9,20 +9,20 @@ import sqlalchemy as sa
 from . import rows
 from .connection import Connection
 from .rows import TaskRow, as_dict, task
-from .statements import Statement, p
+from .statements import Statement, p, word
 
 LIMIT: Final = 500
 
 OF_CONVERSATION: Statement = Statement(
     sa.select(task)
-    .where(task.c.conversation_id == p("id"), task.c.label != "")
-    .order_by(task.c.created_at, task.c.id)
+    .where(task.c.conversation_id == p("id"), task.c.label != word(""))
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(LIMIT)
 )
 OF_TENANT: Statement = Statement(
     sa.select(task)
-    .where(task.c.tenant == p("tenant"), task.c.kind != "turn")
-    .order_by(task.c.created_at.desc(), task.c.id)
+    .where(task.c.tenant == p("tenant"), task.c.kind != word("turn"))
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(p("limit"))
 )
 LIVE_OF: Statement = Statement(sa.select(sa.func.count()).where(task.c.conversation_id == p("id"), rows.IS_LIVE))
@@ -39,8 +39,8 @@ def find(conn: Connection, conversation_id: str, label: str) -> TaskRow | None:
 
 
 def of_conversation(conn: Connection, conversation_id: str) -> list[TaskRow]:
-    """The conversation's tasks, oldest first."""
-    return [as_dict(row) for row in conn.all(OF_CONVERSATION, {"id": conversation_id})]
+    """The conversation's newest tasks, at most 500; the oldest of them first."""
+    return [as_dict(row) for row in reversed(conn.all(OF_CONVERSATION, {"id": conversation_id}))]
 
 
 def of_tenant(conn: Connection, tenant: str, limit: int = LIMIT) -> list[TaskRow]:

