@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
 from pydantic_core import from_json
@@ -74,10 +74,22 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def do(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    @overload
+    def do(self, function: Callable[[Connection], T], /) -> T: ...
+
+    @overload
+    def do(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
+
+    def do(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         return self.database.write_blocking(function, *args, **kwargs)
 
-    def see(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    @overload
+    def see(self, function: Callable[[Connection], T], /) -> T: ...
+
+    @overload
+    def see(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
+
+    def see(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         return self.database.read_blocking(function, *args, **kwargs)
 
     # --- the queue
@@ -115,7 +127,8 @@ class Store:
 
     def started(self, conversation_id: str | None = None, **options: Any) -> Claim:
         """Files a task and claims it."""
-        row = self.enqueue(conversation_id, **{"name": "started", **options})
+        given: dict[str, Any] = {"name": "started", **options}
+        row = self.enqueue(conversation_id, **given)
         claim = self.claim_one(names=[row["name"]])
         assert claim.task_id == row["id"]
         return claim
