@@ -7,23 +7,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from anyio import CapacityLimiter
 
-from ..broker.database import Database
-from ..broker.functions import FunctionRuns
-from ..broker.runs import Handler
-from ..broker.worker import LEASE, Worker
 from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
-from .answer import Answer, ask
+from .answer import Answer
 from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
 from .errors import DeskError
 from .model import Model, ToolSpec
 from .task_tools import FOLLOW_UP, create_task_spec
 from .team import Limits, Team
-from .turn_runs import TurnRuns
+
+if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is imported when it is run
+    from ..broker.database import Database
+    from ..broker.runs import Handler
+    from ..broker.worker import Worker
 
 D = TypeVar("D")
 
@@ -153,13 +153,17 @@ class Desk(Generic[D]):
         )
 
     def worker(
-        self, database: Database, *, turns: int = 8, tasks: int = 16, lease: float = LEASE, grace: float = 10.0
+        self, database: Database, *, turns: int = 8, tasks: int = 16, lease: float = 30.0, grace: float = 10.0
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
         ``turns`` and ``tasks`` are slots; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may
         still use).
         """
+        from ..broker.functions import FunctionRuns
+        from ..broker.worker import Worker
+        from .turn_runs import TurnRuns
+
         runs = TurnRuns(self.team(), self.entry.name)
         functions = FunctionRuns(self.tasks, lambda: self.dependencies)
         work: dict[str, Handler] = {**dict.fromkeys(self.tasks, functions), **dict.fromkeys(self.agents, runs)}
@@ -186,6 +190,8 @@ class Desk(Generic[D]):
 
         It uses a throw-away database. Raises TimeoutError, TurnFailed when the response failed.
         """
+        from .single_run import ask
+
         return await ask(self, text, timeout)
 
 

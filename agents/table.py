@@ -13,7 +13,7 @@ from ..tasks.table import Base
 class Item(Base, table=True):
     """One entry of a conversation's history."""
 
-    __tablename__ = "frontdesk_item"
+    __tablename__ = "frontdesk_item"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     conversation_id: str = Field(primary_key=True)
     position: int = Field(primary_key=True)

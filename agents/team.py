@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
 
@@ -13,7 +13,9 @@ from ..tasks.request import Announce
 from .agent import Agent
 from .catalog import Catalog
 from .model import Model, Usage
-from .response import Progress
+
+if TYPE_CHECKING:
+    from .response import Progress
 
 
 @dataclass(frozen=True, slots=True)

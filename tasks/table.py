@@ -32,7 +32,7 @@ class Base(SQLModel, registry=registry()):
 class Task(Base, table=True):
     """A durable unit of work."""
 
-    __tablename__ = "frontdesk_task"
+    __tablename__ = "frontdesk_task"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     id: str = Field(primary_key=True)
     kind: str  # function | agent | turn
@@ -134,7 +134,7 @@ class Task(Base, table=True):
 class Wait(Base, table=True):
     """One edge: ``waiter_id`` is parked until ``awaited_id`` is terminal."""
 
-    __tablename__ = "frontdesk_wait"
+    __tablename__ = "frontdesk_wait"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     waiter_id: str = Field(primary_key=True)
     awaited_id: str = Field(primary_key=True, index=True)
@@ -143,7 +143,7 @@ class Wait(Base, table=True):
 class DurableCall(Base, table=True):
     """One recorded durable call of a task function, by its order."""
 
-    __tablename__ = "frontdesk_durable_call"
+    __tablename__ = "frontdesk_durable_call"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     task_id: str = Field(primary_key=True)
     position: int = Field(primary_key=True)
