@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -128,5 +129,6 @@ def recall(memory: Path, wanted: str) -> Dialog:
 
 def stdin_lines() -> TextIO:
     """Standard input; what is not UTF-8 is replaced, not fatal."""
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     return sys.stdin

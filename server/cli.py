@@ -61,12 +61,12 @@ def serve(
 
     chosen = settings(host=host, port=port, database=database, token=token)
     log_to_stderr(chosen)
-    socket = listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value()))
-    found = choose_desk(desk, folder, chosen)
-    with open_database(chosen) as storage:
-        server = Server(service_of(found, storage, chosen))
-        typer.echo(f"{found.name} is served at {address_of(socket)}/v1 (Ctrl-C stops it)")
-        server.run([socket])
+    with listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value())) as socket:
+        found = choose_desk(desk, folder, chosen)
+        with open_database(chosen) as storage:
+            server = Server(service_of(found, storage, chosen))
+            typer.echo(f"{found.name} is served at {address_of(socket)}/v1 (Ctrl-C stops it)")
+            server.run([socket])
 
 
 @app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk"))

@@ -242,6 +242,7 @@ class Dialog:
             if self.conversation is not None:
                 yield Remark("that conversation is not there any more; a new one begins")
             self.conversation = self.cursor = None
+            self._asked = self._confirmed = self._head = 0
             for message in self.inputs.values():
                 message.pop("conversation", None)
                 yield message
