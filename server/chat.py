@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -129,6 +128,7 @@ def recall(memory: Path, wanted: str) -> Dialog:
 
 def stdin_lines() -> TextIO:
     """Standard input; what is not UTF-8 is replaced, not fatal."""
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
+    reconfigure = getattr(sys.stdin, "reconfigure", None)  # what tests and embedders put there may lack it
+    if reconfigure is not None:
+        reconfigure(errors="replace")
     return sys.stdin

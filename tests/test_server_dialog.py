@@ -195,6 +195,8 @@ def test_a_conversation_that_is_gone_is_replaced_by_a_new_one() -> None:
     assert server.sent == [message, message]
     server.created("r1", message)
     assert dialog.conversation == C
+    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "1"})
+    assert dialog.is_caught_up
 
 
 def test_it_knows_when_it_has_caught_up(dialog: Dialog, server: Server) -> None:
