@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from ..broker.inbox import Entry
 from ..broker.runs import Run
+from ..tasks.states import TERMINAL
 from . import storage
 from .entries import input_items, is_notice, notice_items
 from .journal import Journal
+from .response import Progress
 from .storage import Ref
 
 
@@ -46,6 +48,14 @@ class Boundary:
         return await self._arrivals.take(self._ref, self._journal)
 
 
+def _is_told(entry: Entry, progress: Progress) -> bool:
+    """Whether the model has read of this task's end in an output of its own."""
+    if not is_notice(entry):
+        return False
+    task = entry.payload["task"]
+    return task["id"] in progress.told and task["status"] in TERMINAL
+
+
 def enter(journal: Journal, entries: Sequence[Entry]) -> None:
     """Puts inbox entries into the journal: inputs first, then notices, which the current agent is told. Commit it
     next.
@@ -54,5 +64,6 @@ def enter(journal: Journal, entries: Sequence[Entry]) -> None:
     known = {one.id: one for one in journal.items} if any(not is_notice(entry) for entry in entries) else {}
     if any(is_notice(entry) for entry in entries):
         progress.step += 1
-    notices = notice_items(entries, response_id, progress.step, progress.path[-1])
+    new = [entry for entry in entries if not _is_told(entry, progress)]
+    notices = notice_items(new, response_id, progress.step, progress.path[-1])
     journal.enter(entries, input_items(entries, response_id, known), notices)

@@ -172,8 +172,10 @@ def unanswered(items: Sequence[StoredItem]) -> frozenset[str]:
 
 
 def may_run_side_by_side(catalog: Catalog, request: JSON) -> bool:
-    """Whether the calls of one reply may: the agent and the client both have a say."""
-    return catalog.agent.parallel_tool_calls and request.get("parallel_tool_calls") is not False
+    """Whether the calls of one reply may: the agent, its settings and the client all have a say."""
+    agent = catalog.agent
+    forbidden = not agent.parallel_tool_calls or agent.settings.parallel_tool_calls is False
+    return not forbidden and request.get("parallel_tool_calls") is not False
 
 
 def _settings(catalog: Catalog, request: JSON, *, first: bool) -> ModelSettings:
@@ -189,7 +191,5 @@ def _settings(catalog: Catalog, request: JSON, *, first: bool) -> ModelSettings:
     given = {
         name: request[name] for name in ("temperature", "top_p", "max_output_tokens") if request.get(name) is not None
     }
-    side_by_side = may_run_side_by_side(catalog, request) and own.parallel_tool_calls
-    return replace(
-        own, tool_choice=choice, parallel_tool_calls=side_by_side if side_by_side is not None else None, **given
-    )
+    side_by_side = own.parallel_tool_calls if may_run_side_by_side(catalog, request) else False
+    return replace(own, tool_choice=choice, parallel_tool_calls=side_by_side, **given)

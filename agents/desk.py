@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, overload
 
 from anyio import CapacityLimiter
+from typing_extensions import TypeVar
 
 from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
@@ -25,7 +26,8 @@ if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is impo
     from ..broker.runs import Handler
     from ..broker.worker import Worker
 
-D = TypeVar("D")
+D = TypeVar("D", default=None)
+OnTaskDone: TypeAlias = Literal["respond", "note"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 TOOL_THREADS: Final = 40
@@ -51,16 +53,58 @@ class Desk(Generic[D]):
         DeskError: an unknown colleague, two agents or two tasks of one name, a name or an option that cannot be one.
     """
 
+    @overload
+    def __init__(
+        self: Desk[None],
+        entry: Agent,
+        *,
+        agents: Iterable[Agent] = ...,
+        name: str = ...,
+        dependencies: None = ...,
+        model: Model | None = ...,
+        limits: Limits = ...,
+        on_task_done: OnTaskDone = ...,
+        max_unattended_turns: int = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        entry: Agent,
+        *,
+        agents: Iterable[Agent] = ...,
+        name: str = ...,
+        dependencies: Callable[[], D],
+        model: Model | None = ...,
+        limits: Limits = ...,
+        on_task_done: OnTaskDone = ...,
+        max_unattended_turns: int = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        entry: Agent,
+        *,
+        agents: Iterable[Agent] = ...,
+        name: str = ...,
+        dependencies: D,
+        model: Model | None = ...,
+        limits: Limits = ...,
+        on_task_done: OnTaskDone = ...,
+        max_unattended_turns: int = ...,
+    ) -> None: ...
+
     def __init__(
         self,
         entry: Agent,
         *,
         agents: Iterable[Agent] = (),
         name: str = "desk",
-        dependencies: D | Callable[[], D] | None = None,
+        dependencies: Any = None,
         model: Model | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
-        on_task_done: Literal["respond", "note"] = "respond",
+        on_task_done: OnTaskDone = "respond",
         max_unattended_turns: int = 8,
     ) -> None:
         if not _NAME.fullmatch(name):
@@ -70,7 +114,7 @@ class Desk(Generic[D]):
         if max_unattended_turns < 0:
             raise DeskError(f"max_unattended_turns is a number of turns, zero or more, not {max_unattended_turns!r}")
         self.entry, self.name, self.limits = entry, name, limits
-        self.on_task_done: Literal["respond", "note"] = on_task_done
+        self.on_task_done: OnTaskDone = on_task_done
         self.max_unattended_turns = max_unattended_turns
         self._given, self._model = dependencies, model
         self.agents: Mapping[str, Agent] = _reachable([entry, *agents])
@@ -84,11 +128,12 @@ class Desk(Generic[D]):
         self.catalogs: Mapping[str, Catalog] = {one.name: self._catalog(one) for one in self.agents.values()}
 
     @cached_property
-    def dependencies(self) -> D | None:
+    def dependencies(self) -> D:
         """What tools and tasks are given; made at the first use."""
         given: Any = self._given
-        made: D | None = given() if callable(given) else given
-        return made
+        made: Any = given() if callable(given) else given
+        dependencies: D = made
+        return dependencies
 
     @cached_property
     def model(self) -> Model:
@@ -103,7 +148,7 @@ class Desk(Generic[D]):
         """The same desk with another default model; a desk that was given one keeps it."""
         if self._model is not None:
             return self
-        return Desk(
+        desk: Desk[Any] = Desk(
             self.entry,
             agents=self.agents.values(),
             name=self.name,
@@ -113,6 +158,7 @@ class Desk(Generic[D]):
             on_task_done=self.on_task_done,
             max_unattended_turns=self.max_unattended_turns,
         )
+        return desk
 
     def colleague(self, one: Colleague) -> Agent:
         """The agent that is meant. Raises DeskError."""

@@ -17,7 +17,7 @@ class DeskError(FrontdeskError, ValueError):
 
 
 class ModelError(FrontdeskError):
-    """The model's provider failed. The text is safe to show: it names the model and the cause, no key and no content."""
+    """The model's provider failed. The text is safe to show: it names the model and the cause, no key, no content."""
 
     def __init__(self, model: str, message: str, *, status: int | None = None) -> None:
         super().__init__(f"model {model}: {message}")

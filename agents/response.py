@@ -45,6 +45,7 @@ class Progress:
     handoff: str | None = None  # taken, but calls of the same reply are still open
     checks: dict[str, int] = field(default_factory=dict[str, int])  # task id -> how often it was checked while live
     waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
+    told: list[str] = field(default_factory=list[str])  # tasks whose end the model has read: no notice tells it again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

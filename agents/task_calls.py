@@ -17,9 +17,10 @@ from ..broker.errors import NotFound
 from ..broker.rows import TaskRow
 from ..broker.runs import Run
 from ..tasks.errors import ArgumentsError, ToolError
-from ..tasks.states import TERMINAL
 from ..tasks.request import Announce, TaskRequest
+from ..tasks.states import TERMINAL
 from . import task_storage
+from .arrivals import Arrivals
 from .calls import Call, CallOutput
 from .catalog import Catalog
 from .events import encoded
@@ -45,9 +46,15 @@ class TaskCalls:
     """The task tools of one run of a turn."""
 
     def __init__(
-        self, run: Run, store: DurableStore, journal: Journal, catalog: Callable[[], Catalog], announce: Announce
+        self,
+        run: Run,
+        store: DurableStore,
+        journal: Journal,
+        arrivals: Arrivals,
+        catalog: Callable[[], Catalog],
+        announce: Announce,
     ) -> None:
-        self._run, self._store, self._journal = run, store, journal
+        self._run, self._store, self._journal, self._arrivals = run, store, journal, arrivals
         self._catalog, self._announce = catalog, announce
         self._conversation, self._tenant = store.ref.conversation_id, store.ref.claim.tenant
         self._tools: dict[str, Callable[[Call, JSON], Awaitable[object]]] = {
@@ -183,6 +190,7 @@ class TaskCalls:
             row = waited.tasks[0]
         progress.waits.pop(call.call_id, None)
         progress.checks[row["id"]] = looks + 1
+        self._has_read([row])
         live = row["status"] not in TERMINAL
         lines = from_json(row["log_tail"])[-LOG_LINES:] if live else ()
         after = poll_after(looks + 1) if live else None
@@ -203,12 +211,20 @@ class TaskCalls:
         waited = await self._park(call, ids, 1 if until == "any" else None, seconds, resumed=parked)
         if waited is None:
             return None
+        self._has_read(waited.tasks)
         reports = [task_report(rows.view(one), result=one["result"]) for one in waited.tasks]
         if waited.why == "done":
             return {"tasks": reports}
         live = ", ".join(one["label"] for one in waited.tasks if one["status"] not in TERMINAL)
         why = "timed out" if waited.why == "timeout" else "interrupted by new input"
         return {"tasks": reports, "note": f"{why}, {live} still running"}
+
+    def _has_read(self, tasks: Sequence[TaskRow]) -> None:
+        """The model is told of these: of those that have ended, the notices are waiting and tell nothing new."""
+        ended = [one["id"] for one in tasks if one["status"] in TERMINAL]
+        self._journal.progress.told += ended
+        if ended:
+            self._arrivals.hear()
 
     async def _park(
         self, call: Call, ids: Sequence[str], need: int | None, seconds: float | None, *, resumed: bool

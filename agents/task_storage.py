@@ -17,8 +17,8 @@ from ..broker.connection import Connection
 from ..broker.errors import CircularWait, TaskNotFound
 from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
-from ..tasks.states import TERMINAL
 from ..tasks.request import TaskRequest
+from ..tasks.states import TERMINAL
 from . import storage
 from .batch import Batch, Slot
 from .calls import CallOutput

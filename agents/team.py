@@ -44,7 +44,9 @@ class Limits:
                 raise InvalidOption(f"{name} is a number above zero, not {value!r}")
 
     def reached(self, progress: Progress, usage: Usage) -> str:
-        """Which limit is reached, in words; empty when none is."""
+        """Which limit is reached, in words; empty when none is. A turn asks its model once, whatever the limits are."""
+        if not progress.model_calls:
+            return ""
         if progress.model_calls >= self.model_calls:
             return f"{self.model_calls} model calls"
         if progress.tool_calls >= self.tool_calls:

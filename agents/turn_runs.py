@@ -51,6 +51,8 @@ class TurnRuns:
         if opening.steered:
             arrivals.hear()
         store, journal = await self._begin(run, opening)
+        if journal.progress.waits:
+            arrivals.hear()
         await self._go_on(run, opening, store, journal, arrivals)
 
     async def _open(self, run: Run) -> Opening | None:
@@ -83,8 +85,11 @@ class TurnRuns:
         if ids:
             half = await run.database.read(storage.half_said, turn["conversation_id"], ids)
         journal.begin(first=opening.first, half=half)
-        enter(journal, opening.entries)
-        if opening.first or half or opening.entries:
+        # A wait that goes on may tell of the tasks itself: their notices are taken at the boundary after it.
+        waits = journal.progress.waits
+        entering = [entry for entry in opening.entries if not (waits and is_notice(entry))]
+        enter(journal, entering)
+        if opening.first or half or entering:
             await journal.commit_in(
                 lambda batch: store.write(storage.begin_turn, batch, first=opening.first, triggers=triggers)
             )
@@ -145,7 +150,7 @@ class TurnRuns:
         loop = TurnLoop(
             self._team,
             journal,
-            tasks=TaskCalls(run, store, journal, lambda: loop.catalog, self._team.announce),
+            tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, self._team.announce),
             boundary=Boundary(arrivals, store.ref, journal),
             unanswered=unanswered(opening.items) if opening.turn["started_by"] == "notice" else frozenset(),
         )
