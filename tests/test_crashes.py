@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-import frontdesk.server.service  # noqa: F401 - every module that declares an operation is imported
 from frontdesk.agents.history import StoredItem, model_items, validate_items
 from frontdesk.broker.failpoints import operations
+from frontdesk.server.service import Service
 from frontdesk.tests.playback.caller import Caller
 from frontdesk.tests.playback.process import ServerProcess
 
 # What only a drained worker writes: the broker's own tests kill it there.
 ELSEWHERE = {"give_up", "release", "release_all"}
+assert Service  # importing it imports every module that declares an operation
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -48,7 +49,7 @@ async def session(server: ServerProcess) -> dict[str, Any]:
         await caller.until(lambda: caller.tasks().get("T2", {}).get("question"))
         answer = {"type": "frontdesk:answer", "task_id": caller.tasks()["T2"]["id"], "answer": "blue"}
         await caller.until(lambda: caller.tasks()["T2"]["status"] == "succeeded", answer)
-        handoff = [["note", {"text": "b"}], ["transfer_to_other", {}]]
+        handoff: list[Any] = [["note", {"text": "b"}], ["transfer_to_other", {}]]
         answers.append(await caller.say("four", [handoff, [filed("forever")], "moved"]))
         label = next(label for label, task in caller.tasks().items() if task["name"] == "forever")
         await caller.until(lambda: caller.tasks()[label]["status"] == "running")

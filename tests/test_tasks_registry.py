@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from frontdesk.tasks.context import TaskContext
 from frontdesk.tasks.errors import ArgumentsError, InvalidOption, NotSerializable, ResultTooLarge
 from frontdesk.tasks.registry import TaskFunction, result_json, task
-from frontdesk.tasks.retry import RetryPolicy
 from frontdesk.tasks.request import TaskRequest
+from frontdesk.tasks.retry import RetryPolicy
 
 
 class Report(BaseModel):
