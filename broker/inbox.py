@@ -32,7 +32,7 @@ from .inputs import Entry as Entry
 from .inputs import NewCreate as NewCreate
 from .inputs import NewSteer as NewSteer
 from .inputs import SteerAccepted as SteerAccepted
-from .statements import Statement, insert_row, p, table, word
+from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 
 conversation, entry, turn = table(Conversation), table(InboxEntry), table(Turn)
@@ -98,8 +98,8 @@ FROM_PEOPLE: Statement = Statement(
     )
     .limit(1)
 )
-ENTRY_DEFAULTS: Final = InboxEntry(conversation_id="", number=0, kind="", payload="").model_dump()
-CONVERSATION_DEFAULTS: Final = Conversation(id="").model_dump()
+ENTRY_DEFAULTS: Final = defaults(InboxEntry)
+CONVERSATION_DEFAULTS: Final = defaults(Conversation)
 
 
 def create_conversation(

@@ -12,7 +12,7 @@ from ..tasks.table import Task
 from . import turns
 from .connection import Connection
 from .rows import TaskRow, view_text
-from .statements import Statement, insert_row, p, table
+from .statements import Statement, defaults, insert_row, p, table
 from .tables import Conversation, InboxEntry
 
 task, conversation = table(Task), table(Conversation)
@@ -24,7 +24,7 @@ COUNT: Statement = Statement(
     .returning(conversation.c.last_input)
 )
 INSERT: Statement = Statement(insert_row(InboxEntry))
-DEFAULTS: Final = InboxEntry(conversation_id="", number=0, kind="", payload="").model_dump()
+DEFAULTS: Final = defaults(InboxEntry)
 
 
 def announce(conn: Connection, row: TaskRow) -> None:

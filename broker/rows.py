@@ -18,7 +18,7 @@ from ..tasks.table import Task
 from .connection import Connection, Row
 from .errors import ConversationNotFound, LeaseLost
 from .events import Event, append
-from .statements import Statement, insert_row, p, table, word
+from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation
 
 TaskRow: TypeAlias = dict[str, Any]
@@ -57,7 +57,7 @@ NEXT_LABEL: Statement = Statement(
     .values(last_label=conversation.c.last_label + 1)
     .returning(conversation.c.last_label)
 )
-DEFAULTS: Final[TaskRow] = Task(id="", kind="", name="", slot="").model_dump()
+DEFAULTS: Final[TaskRow] = defaults(Task)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,13 @@ def insert_row(model: type[SQLModel]) -> sa.Insert:
     return of.insert().values({column.name: p(column.name) for column in of.columns})
 
 
+def defaults(model: type[SQLModel]) -> dict[str, Any]:
+    """The values of the columns that have a default. An object would know them too, but the first one configures all of
+    SQLAlchemy's mappers, which nobody else needs.
+    """
+    return {name: field.get_default() for name, field in model.model_fields.items() if not field.is_required()}
+
+
 @cache
 def dialect_of(name: DialectName) -> sa.Dialect:
     """SQLAlchemy's dialect as the driver wants its parameters; loaded when it is the one that is used."""

@@ -15,7 +15,7 @@ from ..tasks.states import Action, Status
 from ..tasks.table import Task, Wait
 from .connection import Connection, Row
 from .rows import IS_LIVE, TaskRow, as_dict, change, insert
-from .statements import Statement, insert_row, p, table, word
+from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 from .wakeups import InputArrived, TasksReady
 
@@ -25,7 +25,7 @@ task, wait = table(Task), table(Wait)
 turn, entry, conversation = table(Turn), table(InboxEntry), table(Conversation)
 
 COLUMNS: Final = tuple(column.name for column in turn.columns)
-DEFAULTS: Final[TurnRow] = Turn(id="", conversation_id="").model_dump()
+DEFAULTS: Final[TurnRow] = defaults(Turn)
 PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
 ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
 
