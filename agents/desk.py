@@ -144,6 +144,11 @@ class Desk(Generic[D]):
 
         return OfflineModel()
 
+    @property
+    def lacks_model(self) -> bool:
+        """Whether an agent has no model of its own, and the desk was given none for it."""
+        return self._model is None and any(one.model is None for one in self.agents.values())
+
     def using(self, model: Model) -> Desk[D]:
         """The same desk with another default model; a desk that was given one keeps it."""
         if self._model is not None:

@@ -95,9 +95,14 @@ def default_model(settings: Settings) -> Model:
     return ResponsesModel(settings.model, api_key=key, base_url=settings.openai_base_url)
 
 
+def with_model(desk: Desk[Any], settings: Settings) -> Desk[Any]:
+    """The desk with a model for everyone; what it does not need is not loaded."""
+    return desk.using(default_model(settings)) if desk.lacks_model else desk
+
+
 def service_of(desk: Desk[Any], database: Database, settings: Settings) -> Service:
     """The desk with its embedded worker, as it is served. Close the database after the server has ended."""
-    desk = desk.using(default_model(settings))
+    desk = with_model(desk, settings)
     return Service(
         desk,
         database,
@@ -112,7 +117,7 @@ def service_of(desk: Desk[Any], database: Database, settings: Settings) -> Servi
 def run_worker(desk: Desk[Any], database: Database, settings: Settings, *, ready: Callable[[], None]) -> None:
     """Runs the desk's turns and tasks until SIGINT or SIGTERM."""
     stopped = threading.Event()
-    worker = desk.using(default_model(settings)).worker(
+    worker = with_model(desk, settings).worker(
         database, turns=settings.turns, tasks=settings.tasks, grace=settings.grace_seconds
     )
     for number in (signal.SIGINT, signal.SIGTERM):
