@@ -59,6 +59,12 @@ async def errand(context: TaskContext[Gates], name: str) -> str:
     return f"{name} is done"
 
 
+@task
+async def choose(context: TaskContext[Gates], what: str) -> Any:
+    """Asks the person."""
+    return await context.ask(f"Which {what}?")
+
+
 def file_errand(name: str) -> ScriptedReply:
     """A call that files the task `errand`."""
     return call("create_task", {"task": {"name": "errand", "arguments": {"name": name}}, "title": None, "again": None})
@@ -124,7 +130,7 @@ class House:
         """Serves; on the same port and the same database as before, if there was a before."""
         helper = Agent("helper", "Helps.", tools=[look, hold])
         desk = Desk(
-            Agent("triage", "Answers.", tools=[look, hold], tasks=[errand], handoffs=[helper]),
+            Agent("triage", "Answers.", tools=[look, hold], tasks=[errand, choose], handoffs=[helper]),
             name="house",
             model=self.model,
             dependencies=self.gates,

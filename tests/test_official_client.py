@@ -13,13 +13,16 @@ from typing import Any
 
 import anyio
 import pytest
+from openai import AsyncOpenAI
 from openai.resources.responses.responses import AsyncResponsesConnection
 from openai.types.websocket_reconnection import ReconnectingEvent, ReconnectingOverrides
 
-from frontdesk.agents.models.scripted import Signal, call, calls, fail, say, wait
+from frontdesk.agents.model import Usage
+from frontdesk.agents.models.scripted import Signal, call, calls, done, fail, say, think, wait
+from frontdesk.tests.playback.process import ServerProcess
 from frontdesk.tests.served import House, file_errand, open_house, said_around
 from frontdesk.tests.talk import agent_of, all_of, ask, connected, final, input_of, send, text_of, until
-from frontdesk.tests.wire_record import TERMINAL
+from frontdesk.tests.wire_record import TERMINAL, Record
 
 WEATHER = {
     "type": "function", "name": "weather", "description": "The weather of a city", "strict": True,
@@ -111,6 +114,68 @@ async def test_a_conversation_can_be_named(house: House, connection: AsyncRespon
     assert input_of(house.model.requests[-1]) == ["one", "two", "three"]
 
 
+async def test_a_client_that_resends_the_whole_history_stays_in_its_conversation(
+    house: House, connection: AsyncResponsesConnection
+) -> None:
+    house.lines["weather?"] = (call("weather", {"city": "Oslo"}, call_id="c1"), "Cold.")
+    history: list[Any] = [{"role": "user", "content": "weather?"}]
+    first = await ask(connection, history, tools=[WEATHER])
+    history += [item.to_dict() for item in first.output]
+    history += [{"type": "function_call_output", "call_id": "c1", "output": "-3"}]
+    second = await ask(connection, history, tools=[WEATHER])
+    history += [*(item.to_dict() for item in second.output), {"role": "user", "content": "thanks"}]
+    third = await ask(connection, history, tools=[WEATHER])
+    assert first.conversation.id == second.conversation.id == third.conversation.id
+    asked = house.model.requests[-1]
+    assert input_of(asked) == ["weather?", "thanks"]
+    assert [item["output"] for item in asked.items if item.get("type") == "function_call_output"] == ["-3"]
+
+
+async def test_what_is_not_stored_is_continued_on_its_own_connection_only(
+    house: House, connection: AsyncResponsesConnection
+) -> None:
+    first = await ask(connection, "one", store=False)
+    second = await ask(connection, "two", store=False, previous_response_id=first.id)
+    assert input_of(house.model.requests[-1]) == ["one", "two"]
+    async with connected(house) as other:
+        await other.response.create(model="house", input="three", previous_response_id=second.id)
+        assert (await until(other, "error")).error.code == "previous_response_not_found"
+    await connection.response.create(model="nobody", input="three", previous_response_id=second.id, store=False)
+    assert (await until(connection, "error")).error.code == "model_not_found"
+    await connection.response.create(model="house", input="three", previous_response_id=second.id, store=False)
+    error: Any = await until(connection, "error")
+    assert error.error.code == "previous_response_not_found", "a continuation that failed drops the chain"
+
+
+async def test_thoughts_are_items_and_tokens_are_counted(house: House, connection: AsyncResponsesConnection) -> None:
+    used = Usage(input_tokens=30, cached_tokens=20, output_tokens=12, reasoning_tokens=5)
+    house.lines["think"] = think("hard to say") + say("42") + done(used)
+    response = await ask(connection, "think")
+    assert [item.type for item in response.output] == ["reasoning", "message"]
+    assert response.output[0].summary[0].text == "hard to say"
+    assert (response.usage.total_tokens, response.usage.input_tokens_details.cached_tokens) == (42, 20)
+    assert response.usage.output_tokens_details.reasoning_tokens == 5
+
+
+@pytest.mark.parametrize(("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])
+async def test_an_answer_that_is_cut_short_says_why(
+    house: House, connection: AsyncResponsesConnection, finish: Any, reason: str
+) -> None:
+    house.lines["long"] = say("one two") + done(finish=finish)
+    response = await ask(connection, "long")
+    assert (response.status, response.incomplete_details.reason) == ("incomplete", reason)
+    assert (text_of(response), response.metadata["frontdesk:limit"]) == ("one two", finish)
+
+
+async def test_a_client_that_offers_compression_is_served(house: House) -> None:
+    options = house.record.options(max_size=2**20, compression="deflate")
+    async with (
+        house.client() as client,
+        client.responses.connect(websocket_connection_options=options) as connection,
+    ):
+        assert text_of(await ask(connection, "hello")) == "You said: hello"
+
+
 async def test_background_is_taken_and_streamed_all_the_same(connection: AsyncResponsesConnection) -> None:
     response = await ask(connection, "hello", background=True)
     assert (response.background, text_of(response)) == (True, "You said: hello")
@@ -138,6 +203,9 @@ async def test_tools_of_the_server_are_shown_as_calls_that_have_been_run(
     assert (wrong.type, wrong.output, wrong.status) == ("mcp_call", None, "failed")
     assert "word" in wrong.error.content[0]["text"]
     assert message.content[0].text == "Both are words."
+    items = [event["type"] for event in house.record.events() if "output_item" in event["type"]]
+    both_run = [f"response.output_item.{what}" for what in ("added", "added", "done", "done")]
+    assert items[:4] == both_run, "all that run together are added before the first is done"
 
 
 async def test_a_handoff_is_shown_as_a_call_and_moves_the_conversation(
@@ -251,6 +319,39 @@ async def test_steering_an_answer_that_is_being_said_lets_it_end(
     first = await final(connection)
     assert (first.status, text_of(first)) == ("completed", "one two")
     assert text_of(await final(connection)) == "You said: more"
+
+
+async def test_a_steer_goes_before_creates_that_wait(house: House, connection: AsyncResponsesConnection) -> None:
+    house.lines["long"] = (call("hold", {"name": "desk"}), "never said")
+    await connection.response.create(model="house", input="long", stream_id="a")
+    target: Any = await until(connection, "response.created")
+    await house.gates["desk"].reached()
+    await connection.response.create(model="house", input="queued", conversation=target.conversation, stream_id="b")
+    await until(connection, "frontdesk:accepted")
+    await connection.response.steer(input="more", previous_response_id=target.response.id)
+    await until(connection, "response.steer.accepted")
+    house.gates["desk"].open()
+    assert (await final(connection, "a")).incomplete_details.reason == "steered"
+    assert text_of(await final(connection, "a")) == "You said: more"
+    assert text_of(await final(connection, "b")) == "You said: queued"
+    assert input_of(house.model.requests[-1]) == ["long", "more", "queued"]
+
+
+async def test_what_waits_for_its_turn_can_be_steered(house: House, connection: AsyncResponsesConnection) -> None:
+    house.lines["slow"] = wait(house.gates["slow"]) + say("slow")
+    await connection.response.create(model="house", input="slow")
+    conversation = (await until(connection, "response.created")).conversation
+    await connection.response.create(model="house", input="queued", conversation=conversation)
+    waits: Any = await until(connection, "frontdesk:accepted")
+    await connection.response.steer(input="more", previous_response_id=waits.response_id)
+    accepted: Any = await until(connection, "response.steer.accepted")
+    house.gates["slow"].open()
+    assert text_of(await final(connection)) == "slow"
+    steered = await final(connection)
+    assert steered.id == waits.response_id, "its turn comes first, whether it is still cut short or not"
+    successor = await final(connection)
+    assert (successor.id, successor.previous_response_id) == (accepted.response_id, waits.response_id)
+    assert input_of(house.model.requests[-1]) == ["slow", "queued", "more"]
 
 
 async def test_steering_what_has_ended_returns_the_input(connection: AsyncResponsesConnection) -> None:
@@ -496,6 +597,59 @@ async def test_after_a_restart_the_client_reconnects_and_gets_everything_after_i
     async with connected(house) as another:
         kept = {int(one["cursor"]) for one in await all_of(another, seen["conversation"], cursors[-1])}
     assert kept <= set(cursors), "nothing that the log holds was left out"
+    assert "frontdesk:draining" in {one.type for one in events[:first]}
+
+
+async def is_listening(server: ServerProcess) -> None:
+    """Returns when a process that was started takes connections."""
+    with anyio.fail_after(60):
+        while True:
+            try:
+                await (await anyio.connect_tcp("127.0.0.1", server.port)).aclose()
+            except OSError:
+                await anyio.sleep(0.01)
+            else:
+                return
+
+
+async def test_after_a_kill_the_client_reconnects_and_gets_the_rest(tmp_path: Path) -> None:
+    server, record, seen = ServerProcess(tmp_path), Record(), dict[str, str]()
+    ends: list[Any] = []
+    script = json.dumps([[["note", {"text": "a"}], ["hold", {"name": "first"}]], "said after the kill"])
+
+    def on_reconnecting(event: ReconnectingEvent) -> ReconnectingOverrides:
+        return {"extra_query": dict(seen)}
+
+    server.start()
+    try:
+        await is_listening(server)
+        async with (
+            AsyncOpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="any") as client,
+            client.responses.connect(
+                websocket_connection_options=record.options(), on_reconnecting=on_reconnecting,
+                max_retries=500, initial_delay=0.02, max_delay=0.1,
+            ) as connection,
+        ):  # fmt: skip
+            await connection.response.create(model="playback", input=script)
+            async for event in connection:
+                raw: dict[str, Any] = event.to_dict()
+                if "cursor" in raw:
+                    seen.update(conversation=raw["conversation"], after=raw["cursor"])
+                if event.type == "response.mcp_call_arguments.done" and "first" in event.arguments:
+                    await anyio.to_thread.run_sync(server.kill)
+                    server.start()
+                    (tmp_path / "first").touch()
+                if event.type in TERMINAL:
+                    ends.append(event)
+                    break
+        response = ends[0].response
+        assert (response.status, text_of(response)) == ("completed", "said after the kill")
+        assert [item.output for item in response.output[:2]] == ["noted a", "held first"]
+    finally:
+        server.stop()
+    record.check()
+    cursors = [int(event["cursor"]) for event in record.events() if event["type"] != "frontdesk:subscribed"]
+    assert sorted(set(cursors)) == cursors
 
 
 # --- the synchronous client

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -24,7 +25,7 @@ from openai.lib.responses_websocket import (
 )
 from openai.types.websocket_reconnection import ReconnectingEvent, ReconnectingOverrides
 
-from frontdesk.agents.models.scripted import Signal, call, say, wait
+from frontdesk.agents.models.scripted import Signal, call, calls, say, wait
 from frontdesk.tests.served import House, file_errand, open_house, said_around
 from frontdesk.tests.talk import connected, send, text_of, until
 from frontdesk.tests.wire_record import PATIENCE, TERMINAL
@@ -302,6 +303,99 @@ async def test_after_a_restart_the_subscriptions_lane_goes_on(house: House) -> N
         assert (end.response.id, text_of(end.response)) == (arguments.response_id, "said after the restart")
         other = session.lane("afterwards")
         assert text_of(await ask(other, "on", previous_response_id=end.response.id)) == "You said: on"
+
+
+# --- all of it at once
+
+
+class Talker:
+    """Says one thing after the other on its lane, by chance, and checks that it gets the answer to each."""
+
+    def __init__(self, house: House, session: AsyncResponsesWebSocketSession, name: str, shared: str) -> None:
+        self._house, self._lane, self._name, self._shared = house, session.lane(name), name, shared
+        self._said = 0
+        self._last: dict[str, Any] = {}
+
+    async def say_something(self, random: Random) -> None:
+        self._said += 1
+        text = f"{self._name} {self._said}"
+        kinds = [self._ask, self._share, self._look, self._steer, self._cancel, self._file, self._err]
+        await random.choice(kinds)(text)
+
+    async def _ask(self, text: str) -> None:
+        response = await ask(self._lane, text, **self._last)
+        assert text_of(response) == f"You said: {text}"
+        self._last = {"previous_response_id": response.id}
+
+    async def _share(self, text: str) -> None:
+        assert text_of(await ask(self._lane, text, conversation=self._shared)) == f"You said: {text}"
+
+    async def _look(self, text: str) -> None:
+        self._house.lines[text] = (calls(call("look", {"word": "a"}), call("look", {"wrong": "b"})), f"{text} looked")
+        assert text_of(await ask(self._lane, text, **self._last)) == f"{text} looked"
+
+    async def _steer(self, text: str) -> None:
+        self._house.lines[text] = (call("hold", {"name": text}), "never said")
+        await create(self._lane, text, **self._last)
+        target = (await heard(self._lane, "response.created")).response.id
+        await self._house.gates[text].reached()
+        steer: Any = {"type": "response.steer", "previous_response_id": target, "input": f"{text} more"}
+        await self._lane.send(steer)
+        await heard(self._lane, "response.steer.accepted")
+        self._house.gates[text].open()
+        assert (await final(self._lane)).incomplete_details.reason == "steered"
+        assert (await heard(self._lane, "response.created")).response.previous_response_id == target
+        assert text_of(await final(self._lane)) == f"You said: {text} more"
+
+    async def _cancel(self, text: str) -> None:
+        self._house.lines[text] = said_around("one ", self._house.gates[text], "two")
+        await create(self._lane, text)
+        delta = await heard(self._lane, "response.output_text.delta")
+        cancel: Any = {"type": "frontdesk:cancel", "response_id": delta.response_id}
+        await self._lane.send(cancel)
+        assert (await final(self._lane)).status == "cancelled"
+
+    async def _file(self, text: str) -> None:
+        self._house.lines[text] = (file_errand(text), f"{text} filed")
+        response = await ask(self._lane, text, conversation=self._shared)
+        assert text_of(response) == f"{text} filed"
+        self._house.gates[text].open()
+
+    async def _err(self, text: str) -> None:
+        with pytest.raises(ResponsesWebSocketError):
+            await ask(self._lane, text, previous_response_id="resp_nobody")
+
+
+async def test_a_busy_afternoon(house: House, session: AsyncResponsesWebSocketSession) -> None:
+    """Six talkers on their lanes, a shared conversation that tasks and notices move on, and two who follow it."""
+    chance = Random()
+    shared = (await ask(session.default, "hello")).conversation.id
+    followed = session.lane(f"frontdesk.{shared}")
+
+    async def talk(name: str, seed: float) -> None:
+        talker, random = Talker(house, session, name, shared), Random(seed)
+        for _ in range(8):
+            await talker.say_something(random)
+
+    async def follow() -> None:
+        for _ in range(4):
+            for kind in ("subscribe", "unsubscribe"):
+                message: Any = {"type": f"frontdesk:{kind}", "conversation": shared}
+                await followed.send(message)
+                if kind == "subscribe":
+                    await heard(followed, "frontdesk:subscribed")
+                    await ask(session.default, "on", conversation=shared)
+
+    async with connected(house) as other:
+        await send(other, "frontdesk:subscribe", conversation=shared, after="0")
+        async with anyio.create_task_group() as group:
+            for number in range(6):
+                group.start_soon(talk, f"talker-{number}", chance.random())
+            group.start_soon(follow)
+        last = await ask(session.default, "the end", conversation=shared)
+        await until(other, "response.completed", lambda event: event.response.id == last.id)
+    texts = [event for event in house.record.events(1) if event["type"] == "response.output_text.done"]
+    assert len(texts) == len({event["item_id"] for event in texts}), "each once"
 
 
 # --- synchronous sessions

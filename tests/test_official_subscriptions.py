@@ -173,6 +173,21 @@ async def test_two_clients_share_a_conversation(house: House, connection: AsyncR
         assert (await final(connection, lane)).id == successor.id
 
 
+async def test_the_question_of_a_task_is_asked_and_answered(house: House, connection: AsyncResponsesConnection) -> None:
+    filed = {"task": {"name": "choose", "arguments": {"what": "color"}}, "title": "A choice", "again": None}
+    house.lines["choose"] = (call("create_task", filed), "You will be asked.")
+    conversation = (await ask(connection, "choose")).conversation.id
+    await subscribe(connection, conversation, after="0")
+    asks: Any = await until(connection, "frontdesk:task.updated", lambda event: event.task["question"] is not None)
+    assert (asks.task["status"], asks.task["question"], asks.task["title"]) == ("waiting", "Which color?", "A choice")
+    for _ in range(2):  # the second comes too late
+        await send(connection, "frontdesk:answer", task_id=asks.task["id"], answer={"name": "blue"})
+    finished: Any = await until(connection, "frontdesk:task.finished")
+    assert (finished.task["status"], finished.task["result"]) == ("succeeded", {"name": "blue"})
+    late = [event["error"] for event in house.record.events() if event["type"] == "error"]
+    assert [error["param"] for error in late or [(await until(connection, "error")).error.to_dict()]] == ["task_id"]
+
+
 async def test_after_unsubscribing_only_ones_own_answers_come(
     house: House, connection: AsyncResponsesConnection
 ) -> None:

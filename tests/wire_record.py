@@ -138,20 +138,20 @@ class Order:
         self._begun = begun
         self._lanes: defaultdict[str | None, _Lane] = defaultdict(_Lane)
         self._cursors: defaultdict[str, int] = defaultdict(int)
-        self._subscribed: set[str] = set()
+        self._subscribed: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
         lane, kind = event.get("stream_id"), event["type"]
         if kind == "frontdesk:subscribed":
             assert lane == f"frontdesk.{event['conversation']}"
-            self._subscribed.add(event["conversation"])
-            self._cursors[event["conversation"]] = int(event["cursor"])
+            after = self._subscribed[event["conversation"]] = int(event["cursor"])
+            self._cursors[event["conversation"]] = min(after, self._cursors[event["conversation"]])
             self._lanes.pop(lane, None)
             return
         if "cursor" not in event:
             return
         asked = lane is not None and lane.startswith("frontdesk.")
-        assert not asked or event["conversation"] in self._subscribed, f"nobody asked for {kind}"
+        assert not asked or int(event["cursor"]) > self._subscribed[event["conversation"]], f"nobody asked for {kind}"
         if kind.startswith("response."):
             self._speak(self._lanes[lane], event, asked)
         else:
