@@ -44,6 +44,9 @@ class Boundary:
     def __init__(self, arrivals: Arrivals, ref: Ref, journal: Journal) -> None:
         self._arrivals, self._ref, self._journal = arrivals, ref, journal
 
+    def hear(self) -> None:
+        self._arrivals.hear()
+
     async def arrived(self) -> bool:
         return await self._arrivals.take(self._ref, self._journal)
 

@@ -28,6 +28,10 @@ Over = Literal["finished", "parked"]
 class Boundary(Protocol):
     """What has come in between two replies."""
 
+    def hear(self) -> None:
+        """Something has come in, for sure."""
+        ...
+
     async def arrived(self) -> bool:
         """Takes notices and messages into the journal; whether the response is steered."""
         ...
@@ -58,6 +62,7 @@ class TurnLoop:
         """Runs the turn to its end, or until it is parked. Raises LeaseLost and what the database raises."""
         journal = self._journal
         calls, resumed = self._runs.left_open(), True
+        replied = journal.progress.tool_calls > 0  # a boundary comes after a reply and its calls
         while True:
             has_more = calls or journal.progress.handoff is not None
             if has_more and not await self._runs.act(calls, resumed=resumed):
@@ -65,7 +70,7 @@ class TurnLoop:
             if journal.asks_client:
                 await journal.finish(Outcome(status="completed", result=self._said()))
                 return "finished"
-            if await self._is_steered():
+            if replied and self._boundary is not None and await self._boundary.arrived():
                 await journal.finish(Outcome(status="incomplete", ended="steered", result=self._said()))
                 return "finished"
             limit = self._team.limits.reached(journal.progress, journal.usage)
@@ -77,19 +82,12 @@ class TurnLoop:
                 log.error("%s", error)
                 await journal.finish(Outcome(status="failed", ended="model", error=str(error)))
                 return "finished"
-            resumed = False
+            resumed, replied = False, True
             calls = [self.catalog.open(one, self._asking.client_names) for one in reply.calls]
             if not isinstance(decide(calls, journal.progress.path), Answer):
                 await self._keep(reply)
             elif (over := await self._answer(reply)) is not None:
                 return over
-
-    async def _is_steered(self) -> bool:
-        """A boundary comes after a reply and its calls: what is there before the first reply has entered with the
-        turn.
-        """
-        progress = self._journal.progress
-        return self._boundary is not None and progress.tool_calls > 0 and await self._boundary.arrived()
 
     async def _answer(self, reply: Reply) -> Over | None:
         """The reply was the answer, and its commit is the turn's last one; None: something came for a delegated run."""
@@ -100,7 +98,11 @@ class TurnLoop:
         else:
             outcome = Outcome(status="incomplete", ended=finish, limit=finish, result=self._said())
         verdict = await self._journal.finish(outcome)
-        return None if verdict == "on" else "parked" if verdict == "parked" else "finished"
+        if verdict == "on":
+            if self._boundary is not None:
+                self._boundary.hear()
+            return None
+        return "parked" if verdict == "parked" else "finished"
 
     async def _keep(self, reply: Reply) -> None:
         catalog, names = self.catalog, self._asking.client_names

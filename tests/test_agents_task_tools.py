@@ -307,7 +307,7 @@ async def test_waiting_for_all_gives_every_result_and_holds_no_slot(tmp_path: Pa
         await at.turn_status(accepted.response_id, "waiting")
         assert text_of(await at.say("hello", agent="free")) == "I am free.", "the only slot is free"
         row = await at.task("T1", accepted.conversation_id, "running")
-        gates[1 - from_json(row["arguments"])["number"]].open()
+        gates[1 - int(from_json(row["arguments"])["number"])].open()
         await at.task("T2", accepted.conversation_id, "succeeded")
         for gate in gates:
             gate.open()
