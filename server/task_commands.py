@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
 
 from .commands import ServerAddress, Token, epilog, settings
-from .remote import Remote
+from .remote import Remote, RemoteError
 from .settings import DEFAULT_HOST, DEFAULT_PORT
 
 app = typer.Typer(no_args_is_help=True, help="See and cancel background tasks of a running server.")
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id (task_…), as `tasks list` shows it.")]
+TaskId = Annotated[
+    str,
+    typer.Argument(metavar="TASK", help="A task's id (task_…), or its label (T3) when only one conversation has one."),
+]
 
 
 def _remote(server: str | None, token: str | None) -> Remote:
@@ -46,13 +50,26 @@ def list_tasks(
 @app.command(epilog=epilog("frontdesk tasks show task_0123456789abcdef"))
 def show(task: TaskId, server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """Show one task: its state, progress, result or error."""
-    _show(_remote(server, token).get("tasks", task), as_json=as_json)
+    remote = _remote(server, token)
+    _show(remote.get("tasks", _id_of(remote, task)), as_json=as_json)
 
 
 @app.command(epilog=epilog("frontdesk tasks cancel task_0123456789abcdef"))
 def cancel(task: TaskId, server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """Ask for a task to be cancelled; it ends when its work has stopped."""
-    _show(_remote(server, token).post("tasks", task, "cancel"), as_json=as_json)
+    remote = _remote(server, token)
+    _show(remote.post("tasks", _id_of(remote, task), "cancel"), as_json=as_json)
+
+
+def _id_of(remote: Remote, task: str) -> str:
+    """The id of a task that is given by its label; other text as it is. Raises RemoteError for a label of several."""
+    if not re.fullmatch(r"[Tt]\d+", task):
+        return task
+    found = [one for one in remote.get("tasks", limit=100)["data"] if one["label"] == task.upper()]
+    if len(found) > 1:
+        ids = ", ".join(one["id"] for one in found[:5])
+        raise RemoteError(f"{len(found)} conversations have a task {task.upper()}; give its id: {ids}")
+    return str(found[0]["id"]) if found else task
 
 
 def line_of(task: dict[str, Any]) -> str:

@@ -227,6 +227,7 @@ def test_tasks_of_a_running_server_are_listed_shown_and_cancelled(home: Path) ->
         (task,) = listed["data"]
         assert task["id"] in run(home, "tasks", "list", FRONTDESK_SERVER=address).stdout
         shown = run(home, "tasks", "show", task["id"], "--server", address)
+        assert run(home, "tasks", "show", "t1", "--server", address).stdout == shown.stdout
         assert (shown.returncode, "result" in shown.stdout) == (0, True)
         cancelled = run(home, "tasks", "cancel", task["id"], "--server", address)
         assert (cancelled.returncode, "succeeded" in cancelled.stdout) == (0, True), "what has ended stays as it is"
