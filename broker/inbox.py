@@ -32,6 +32,7 @@ from .inputs import Entry as Entry
 from .inputs import NewCreate as NewCreate
 from .inputs import NewSteer as NewSteer
 from .inputs import SteerAccepted as SteerAccepted
+from .inputs import inherited
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 
@@ -247,7 +248,7 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
             {
                 "id": successor, "conversation_id": conversation_id, "tenant": new.tenant, "agent": "",
                 "started_by": "steer", "input_id": new.input_id, "input_digest": new.digest,
-                "previous_id": new.response_id, "request": target["request"], "first_cursor": cursor,
+                "previous_id": new.response_id, "request": inherited(target["request"], new), "first_cursor": cursor,
             },
         )  # fmt: skip
     _put(

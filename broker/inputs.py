@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 INBOX_LIMIT: Final = 64
+OF_ONE_INPUT: Final = frozenset({"frontdesk:input_id", "frontdesk:when_busy"})  # metadata that is about one input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +79,12 @@ class Entry:
     response_id: str | None
     target_id: str | None
     payload: dict[str, Any]
+
+
+def inherited(request: str, new: NewSteer) -> str:
+    """The settings that a steer's response takes over from the one that is steered, but for which input it answers."""
+    settings: dict[str, Any] = from_json(request)
+    metadata = {name: text for name, text in (settings.get("metadata") or {}).items() if name not in OF_ONE_INPUT}
+    if new.input_id is not None:
+        metadata["frontdesk:input_id"] = new.input_id
+    return to_json({**settings, "metadata": metadata}).decode()
