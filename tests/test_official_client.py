@@ -256,7 +256,8 @@ async def test_steering_ends_the_running_response_and_starts_its_successor(
 ) -> None:
     house.lines["long"] = (call("hold", {"name": "desk"}), "never said")
     house.lines["shorter"] = "as you like"
-    await connection.response.create(model="house", input="long", stream_id="talk")
+    metadata = {"mine": "kept", "frontdesk:input_id": "i1"}
+    await connection.response.create(model="house", input="long", stream_id="talk", metadata=metadata)
     created = await until(connection, "response.created")
     await house.gates["desk"].reached()
     await connection.response.steer(input="shorter", previous_response_id=created.response.id)
@@ -268,6 +269,7 @@ async def test_steering_ends_the_running_response_and_starts_its_successor(
     assert steered.output[0].output == "held at desk"
     successor = (await until(connection, "response.created")).response
     assert created.response.id == successor.previous_response_id
+    assert successor.metadata == {"mine": "kept"}, "whose input it answers is not inherited"
     assert text_of(await final(connection, "talk")) == "as you like"
     assert input_of(house.model.requests[-1]) == ["long", "shorter"]
 
