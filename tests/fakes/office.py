@@ -41,20 +41,24 @@ OF_TASK: Statement = Statement(sa.select(conversation.c.id).where(conversation.c
 
 
 class Recorder:
-    """Every event of one conversation, from its beginning, as a follower sees them."""
+    """Every event of one conversation after the cursor ``start``, as a follower sees them.
 
-    def __init__(self, database: Database, conversation_id: str) -> None:
+    It listens from within the commit that made the conversation: nothing can be said before.
+    """
+
+    def __init__(self, database: Database, conversation_id: str, loop: asyncio.AbstractEventLoop, start: int) -> None:
         self.events: list[Event] = []
         self.news = asyncio.Event()
+        self.cursor = start
         self._hub, self._id = database.hub, conversation_id
-        self._listening = database.hub.listen("events", conversation_id, self._take)
+        self._listening = database.hub.listen("events", conversation_id, self._take, loop=loop, start=start)
 
     def _take(self) -> None:
-        cursor = int(self.events[-1]["cursor"]) if self.events else 0
-        found = self._hub.recent(self._id, cursor)
+        found = self._hub.recent(self._id, self.cursor)
         assert found is not None, "the recorder fell behind the log's ring"
         for row in found:
-            self.events += [from_json(text) for _, text in events.texts(row, cursor)]
+            for self.cursor, text in events.texts(row, self.cursor):  # noqa: B020 - the last one stays
+                self.events.append(from_json(text))
         self.news.set()
 
     def stop(self) -> None:
@@ -77,33 +81,18 @@ class Office:
         self.workers.append(worker)
         return worker
 
-    async def conversation(self) -> str:
-        """A new conversation, recorded from its beginning; its id."""
-        limit = self.desk.max_unattended_turns
-        conversation_id = await self.database.write(
-            lambda conn: inbox.create_conversation(conn, tenant="", desk=self.desk.name, unattended_limit=limit)
-        )
-        self.record(conversation_id)
-        return conversation_id
-
-    def record(self, conversation_id: str) -> Recorder:
-        if conversation_id not in self.recorders:
-            self.recorders[conversation_id] = Recorder(self.database, conversation_id)
-        return self.recorders[conversation_id]
-
     async def create(
         self,
         text: str | list[dict[str, Any]] = "hello",
         conversation_id: str | None = None,
         *,
         request: Mapping[str, Any] | None = None,
+        tenant: str = "",
         **fields: Any,
     ) -> Accepted:
         """Accepts an input; in a new conversation unless one, or a previous response, is named."""
-        if conversation_id is None and "previous_response_id" not in fields:
-            conversation_id = await self.conversation()
         new = NewCreate(
-            tenant="",
+            tenant=tenant,
             desk=self.desk.name,
             input=[user_message(text)] if isinstance(text, str) else text,
             request={"model": self.desk.name, **(request or {})},
@@ -111,9 +100,17 @@ class Office:
             unattended_limit=self.desk.max_unattended_turns,
             **fields,
         )
-        accepted = await self.database.write(accept_create, new)
-        self.record(accepted.conversation_id)
-        return accepted
+        loop = asyncio.get_running_loop()
+
+        def accept(conn: Connection) -> Accepted:
+            accepted = accept_create(conn, new)
+            found = accepted.conversation_id
+            if found not in self.recorders:
+                start = events.last_cursor(conn, found) or 0
+                self.recorders[found] = Recorder(self.database, found, loop, start)
+            return accepted
+
+        return await self.database.write(accept)
 
     async def steer(self, response_id: str, text: str = "instead") -> SteerAccepted:
         new = NewSteer(tenant="", response_id=response_id, input=[user_message(text)])
@@ -192,7 +189,7 @@ class Office:
         with anyio.fail_after(PATIENCE):
             last = await self.database.read(events.last_cursor, conversation_id)
             recorder = self.recorders[conversation_id]
-            while recorder.events and int(recorder.events[-1]["cursor"]) < (last or 0):
+            while recorder.cursor < (last or 0):
                 recorder.news.clear()
                 await recorder.news.wait()
 
@@ -216,7 +213,7 @@ class Office:
         for conversation_id, recorder in self.recorders.items():
             last = await self.database.read(events.last_cursor, conversation_id)
             with anyio.fail_after(PATIENCE):
-                while int(recorder.events[-1]["cursor"] if recorder.events else 0) < (last or 0):
+                while recorder.cursor < (last or 0):
                     recorder.news.clear()
                     await recorder.news.wait()
             event_rules.check(recorder.events)
