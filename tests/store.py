@@ -29,8 +29,14 @@ T = TypeVar("T")
 task, wait, conversation, entry, turn = (table(one) for one in (Task, Wait, Conversation, InboxEntry, Turn))
 DESK = "desk"
 
-SET_LEASE: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(lease_until=p("at")))
-SET_WAKE: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(wake=p("at")))
+SET_LEASE: Statement = Statement(
+    sa.update(task)
+    .where(task.c.id == p("id"), task.c.epoch == p("epoch"), task.c.status == "running")
+    .values(lease_until=p("at"))
+)
+SET_WAKE: Statement = Statement(
+    sa.update(task).where(task.c.id == p("id"), task.c.wake.is_not(None)).values(wake=p("at"))
+)
 SET_OWNER: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(owner=p("owner")))
 SET_TURN: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(status=p("status")))
 EDGES: Statement = Statement(sa.select(wait.c.waiter_id, wait.c.awaited_id).order_by(wait.c.waiter_id))
@@ -153,7 +159,7 @@ class Store:
 
     def expire(self, claim: Claim) -> None:
         """The lease has ended."""
-        self.do(lambda conn: conn.run(SET_LEASE, {"id": claim.task_id, "at": conn.now() - 1}))
+        self.do(lambda conn: conn.run(SET_LEASE, {"id": claim.task_id, "epoch": claim.epoch, "at": conn.now() - 1}))
 
     def give(self, claim: Claim, owner: str) -> None:
         """The task is somebody else's."""

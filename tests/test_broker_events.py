@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,8 +17,8 @@ from frontdesk.broker import events, wakeups
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import ConversationNotFound
-from frontdesk.broker.events import Event, Events
-from frontdesk.broker.wakeups import CancelAsked, Hub, InputArrived, TasksReady
+from frontdesk.broker.events import Event
+from frontdesk.broker.wakeups import CancelAsked, Events, Hub, InputArrived, TasksReady
 from frontdesk.tests.store import Store, at_once
 
 PATIENCE = 10.0
@@ -193,7 +194,7 @@ async def test_a_listener_is_woken_for_what_it_listens_to_and_nothing_else() -> 
     hub = Hub()
     heard: list[str] = []
     kinds = {"events": "c", "input": "c", "ready": "task", "cancel": "t"}
-    listening = [hub.listen(kind, name, lambda kind=kind: heard.append(kind)) for kind, name in kinds.items()]
+    listening = [hub.listen(kind, name, partial(heard.append, kind)) for kind, name in kinds.items()]
     for hint, kind in (
         (row(1), "events"),
         (InputArrived("c"), "input"),
