@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from ..broker import inbox, rows, turns
+from ..broker import conversations, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
@@ -72,9 +72,9 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
         return inbox.accept_create(conn, new)
     if new.previous_response_id is None:
         return inbox.accept_create(conn, replace(new, conversation_id=echoed(conn, new)))
-    original = inbox.continue_from(conn, new.previous_response_id, new.tenant)
+    original = conversations.continue_from(conn, new.previous_response_id, new.tenant)
     rows.lock_conversations(conn, [original])
-    if inbox.is_continued(conn, new.previous_response_id, original):
+    if conversations.is_continued(conn, new.previous_response_id, original):
         return inbox.accept_create(conn, replace(new, conversation_id=_fork(conn, original, new)))
     return inbox.accept_create(conn, new)
 
@@ -98,7 +98,7 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     assert row is not None, "its response was found just now"
     assert previous is not None
     agent, meta, labels, stored, last_item, desk = row
-    forked = inbox.create_conversation(
+    forked = conversations.create_conversation(
         conn, tenant=new.tenant, desk=desk, agent=_agent_after(previous, agent), unattended_limit=new.unattended_limit
     )
     last = conn.one(LAST_POSITION, {"response_id": previous["id"], "conversation_id": original})

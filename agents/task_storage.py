@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ..broker import durable, inbox, notices, queue, rows, turns, waits
+from ..broker import conversations, durable, inbox, notices, queue, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.errors import CircularWait, TaskNotFound
 from ..broker.failpoints import operation
@@ -65,7 +65,7 @@ def delegate(conn: Connection, row: TaskRow, request: TaskRequest) -> None:
     """Gives a delegated run its conversation and its turn."""
     about = conn.one(turns.CONVERSATION, {"id": row["conversation_id"]})
     desk = "" if about is None else str(about[1])
-    conversation_id = inbox.create_conversation(
+    conversation_id = conversations.create_conversation(
         conn, tenant=row["tenant"], desk=desk, agent=request.name, parent_task=row["id"]
     )
     turns.add(

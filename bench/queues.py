@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from frontdesk.broker import inbox, queue
+from frontdesk.broker import conversations, queue
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.functions import FunctionRuns
@@ -118,7 +118,7 @@ async def settle(path: Path, live: str) -> None:
 
 def open_conversation(conn: Connection) -> str:
     """A new conversation's id."""
-    return inbox.create_conversation(conn, tenant="", desk="bench")
+    return conversations.create_conversation(conn, tenant="", desk="bench")
 
 
 class Frontdesk:

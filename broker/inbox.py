@@ -17,12 +17,12 @@ from ..tasks.request import new_id
 from . import turns
 from .cancel import ask_turn
 from .connection import Connection
+from .conversations import READ_CONVERSATION, continue_from, create_conversation
 from .errors import (
     ConversationBusy,
     ConversationNotFound,
     IdempotencyMismatch,
     InboxFull,
-    PreviousResponseNotFound,
     ResponseNotActive,
     ResponseNotFound,
 )
@@ -38,12 +38,6 @@ from .tables import Conversation, InboxEntry, Turn
 
 conversation, entry, turn = table(Conversation), table(InboxEntry), table(Turn)
 
-READ_CONVERSATION: Statement = Statement(
-    sa.select(conversation.c.id).where(
-        conversation.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.parent_task.is_(None)
-    )
-)
-INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
 COUNT_INPUT: Statement = Statement(
     sa.update(conversation)
     .where(conversation.c.id == p("id"))
@@ -63,11 +57,6 @@ STEER_BY_INPUT_ID: Statement = Statement(
     sa.select(entry.c.conversation_id, entry.c.number, entry.c.response_id, entry.c.input_digest).where(
         entry.c.tenant == p("tenant"), entry.c.input_id.is_not(None), entry.c.input_id == p("input_id")
     )
-)
-CONTINUED: Statement = Statement(
-    sa.select(turn.c.id)
-    .where(turn.c.previous_id == p("previous_id"), turn.c.started_by == "create", turn.c.conversation_id == p("id"))
-    .limit(1)
 )
 WAITING: Statement = Statement(
     sa.select(entry.c.number, entry.c.kind, entry.c.response_id, entry.c.target_id, entry.c.payload)
@@ -100,17 +89,6 @@ FROM_PEOPLE: Statement = Statement(
     .limit(1)
 )
 ENTRY_DEFAULTS: Final = defaults(InboxEntry)
-CONVERSATION_DEFAULTS: Final = defaults(Conversation)
-
-
-def create_conversation(
-    conn: Connection, *, tenant: str, desk: str, metadata: dict[str, str] | None = None, **values: Any
-) -> str:
-    """Inserts a conversation and returns its id."""
-    conversation_id = new_id("conv")
-    row = {**CONVERSATION_DEFAULTS, "id": conversation_id, "tenant": tenant, "desk": desk, "created_at": conn.wall()}
-    conn.run(INSERT_CONVERSATION, {**row, "meta": to_json(metadata or {}).decode(), **values})
-    return conversation_id
 
 
 @operation
@@ -185,24 +163,6 @@ def _conversation_for(conn: Connection, new: NewCreate) -> tuple[str, str | None
         unattended_limit=new.unattended_limit,
     )
     return created, None
-
-
-def continue_from(conn: Connection, response_id: str, tenant: str) -> str:
-    """The conversation in which a response is continued. Raises PreviousResponseNotFound, also for a delegated run's:
-    that conversation has only this run."""
-    previous = turns.read(conn, response_id)
-    if (
-        previous is None
-        or previous["tenant"] != tenant
-        or conn.one(READ_CONVERSATION, {"id": previous["conversation_id"], "tenant": tenant}) is None
-    ):
-        raise PreviousResponseNotFound(response_id)
-    return str(previous["conversation_id"])
-
-
-def is_continued(conn: Connection, response_id: str, conversation_id: str) -> bool:
-    """Whether a response that a client created continues this one already: then continuing it again forks."""
-    return conn.one(CONTINUED, {"previous_id": response_id, "id": conversation_id}) is not None
 
 
 def _count(conn: Connection, conversation_id: str, *, from_client: int) -> tuple[int, int, int]:

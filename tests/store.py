@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from frontdesk.broker import cancel, durable, events, inbox, leases, queue, rows, turns, waits
+from frontdesk.broker import cancel, conversations, durable, events, inbox, leases, queue, rows, turns, waits
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.endings import end
@@ -101,7 +101,7 @@ class Store:
     # --- the queue
 
     def conversation(self, **values: Any) -> str:
-        return self.do(inbox.create_conversation, **{"tenant": "", "desk": DESK, **values})
+        return self.do(conversations.create_conversation, **{"tenant": "", "desk": DESK, **values})
 
     def forget(self, conversation_id: str) -> None:
         """Deletes the conversation, under its tasks."""

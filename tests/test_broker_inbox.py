@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from frontdesk.broker import inbox, notices, turns
+from frontdesk.broker import conversations, inbox, notices, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import (
@@ -174,11 +174,11 @@ def test_a_delegated_runs_conversation_takes_no_input_of_clients(store: Store) -
 def test_continuing_a_response_joins_its_conversation(store: Store) -> None:
     first = store.create()
     store.run_turn()
-    assert not store.see(inbox.is_continued, first.response_id, first.conversation_id)
+    assert not store.see(conversations.is_continued, first.response_id, first.conversation_id)
     second = store.create(previous_response_id=first.response_id)
     assert second.conversation_id == first.conversation_id
     assert store.turn(second.response_id)["previous_id"] == first.response_id
-    assert store.see(inbox.is_continued, first.response_id, first.conversation_id)
+    assert store.see(conversations.is_continued, first.response_id, first.conversation_id)
 
 
 # --- steers

@@ -151,8 +151,9 @@ def summary(response: dict[str, Any]) -> list[Any]:
     return [response["status"], calls, said[-1:]]
 
 
-def finals(caller: Caller) -> dict[str, Any]:
-    return {label: (task["name"], task["status"], task["result"]) for label, task in sorted(caller.tasks().items())}
+def finals(caller: Caller) -> list[Any]:
+    """How every task ended. Two that are filed at once may have their labels either way round."""
+    return sorted(([task["name"], task["status"], task["result"]] for task in caller.tasks().values()), key=str)
 
 
 def unheard(caller: Caller) -> list[str]:

@@ -1,0 +1,58 @@
+"""Conversations as rows: made, found, continued. What enters one is the inbox's business."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from pydantic_core import to_json
+
+from ..tasks.request import new_id
+from . import turns
+from .connection import Connection
+from .errors import PreviousResponseNotFound
+from .statements import Statement, defaults, insert_row, p, table
+from .tables import Conversation, Turn
+
+conversation, turn = table(Conversation), table(Turn)
+
+READ_CONVERSATION: Statement = Statement(
+    sa.select(conversation.c.id).where(
+        conversation.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.parent_task.is_(None)
+    )
+)
+INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
+CONTINUED: Statement = Statement(
+    sa.select(turn.c.id)
+    .where(turn.c.previous_id == p("previous_id"), turn.c.started_by == "create", turn.c.conversation_id == p("id"))
+    .limit(1)
+)
+CONVERSATION_DEFAULTS: Final = defaults(Conversation)
+
+
+def create_conversation(
+    conn: Connection, *, tenant: str, desk: str, metadata: dict[str, str] | None = None, **values: Any
+) -> str:
+    """Inserts a conversation and returns its id."""
+    conversation_id = new_id("conv")
+    row = {**CONVERSATION_DEFAULTS, "id": conversation_id, "tenant": tenant, "desk": desk, "created_at": conn.wall()}
+    conn.run(INSERT_CONVERSATION, {**row, "meta": to_json(metadata or {}).decode(), **values})
+    return conversation_id
+
+
+def continue_from(conn: Connection, response_id: str, tenant: str) -> str:
+    """The conversation in which a response is continued. Raises PreviousResponseNotFound, also for a delegated run's:
+    that conversation has only this run."""
+    previous = turns.read(conn, response_id)
+    if (
+        previous is None
+        or previous["tenant"] != tenant
+        or conn.one(READ_CONVERSATION, {"id": previous["conversation_id"], "tenant": tenant}) is None
+    ):
+        raise PreviousResponseNotFound(response_id)
+    return str(previous["conversation_id"])
+
+
+def is_continued(conn: Connection, response_id: str, conversation_id: str) -> bool:
+    """Whether a response that a client created continues this one already: then continuing it again forks."""
+    return conn.one(CONTINUED, {"previous_id": response_id, "id": conversation_id}) is not None
