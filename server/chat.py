@@ -84,8 +84,9 @@ class Chat:
         """Writes down where the conversation is, so that it can be gone on with."""
         if self.dialog.conversation is None:
             return
-        new = self._memory.with_suffix(".new")
-        new.write_text(json.dumps({"conversation": self.dialog.conversation, "cursor": self.dialog.cursor}), "utf-8")
+        dialog, new = self.dialog, self._memory.with_suffix(".new")
+        left = {"conversation": dialog.conversation, "cursor": dialog.cursor, "ahead": sorted(dialog.ahead)}
+        new.write_text(json.dumps(left), "utf-8")
         new.replace(self._memory)
 
     async def pipe(self, lines: TextIO) -> None:
@@ -97,21 +98,30 @@ class Chat:
         await self._wait_for_tasks()
 
     async def _wait_for_tasks(self) -> None:
-        dialog = self.dialog
-        while True:
-            await self.link.catch_up()
-            if not (dialog.live_tasks or dialog.untold or dialog.running):
-                break
-            await self.link.until(lambda: not dialog.live_tasks)
-            with anyio.move_on_after(NOTICE_SECONDS):
-                await self.link.until(lambda: not dialog.untold)
-            dialog.untold.clear()
-            await self.link.until(lambda: not dialog.running)
+        """Until nothing of the conversation runs any more, and the desk has said what became of it."""
+        known: list[str] = []
+        while (filed := await self._settled()) != known:  # the answer to a notice may have filed more
+            known = filed
         asking = [
-            task["label"] for task in dialog.tasks.values() if task.get("question") and task["status"] not in OVER
+            task["label"] for task in self.dialog.tasks.values() if task.get("question") and task["status"] not in OVER
         ]
         if asking:
             self._show(Remark(f"{', '.join(asking)} waits for an answer; come back with frontdesk chat"))
+
+    async def _settled(self) -> list[str]:
+        """Waits until the tasks that there are now have ended; their ids."""
+        filed = [task["id"] for task in await self.tasks()]
+        await self.link.until(lambda: all(map(self._is_over, filed)))
+        with anyio.move_on_after(NOTICE_SECONDS):
+            await self.link.until(lambda: not self.dialog.untold)
+        self.dialog.untold.clear()
+        await self.link.until(lambda: not self.dialog.running)
+        return filed
+
+    def _is_over(self, task_id: str) -> bool:
+        """Whether the news has come that a task has ended, or waits for a person."""
+        task = self.dialog.tasks.get(task_id)
+        return task is not None and (task["status"] in OVER or bool(task.get("question")))
 
 
 def recall(memory: Path, wanted: str) -> Dialog:
@@ -120,7 +130,7 @@ def recall(memory: Path, wanted: str) -> Dialog:
         return Dialog()
     try:
         left = json.loads(memory.read_text("utf-8"))
-        found = Dialog(conversation=str(left["conversation"]), cursor=int(left["cursor"]))
+        found = Dialog(str(left["conversation"]), int(left["cursor"]), ahead=set(left["ahead"]))
     except (OSError, ValueError, KeyError, TypeError):
         found = Dialog()
     return found if wanted in ("last", found.conversation) else Dialog(conversation=wanted)

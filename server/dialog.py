@@ -83,7 +83,7 @@ News: TypeAlias = Said | Called | Moved | TaskNews | Ended | Refused | Remark
 
 @dataclass(slots=True)
 class Dialog:
-    """One conversation as its client knows it. ``cursor`` is the last one seen."""
+    """One conversation as its client knows it. Everything up to ``cursor`` has been seen: one can resume there."""
 
     conversation: str | None = None
     cursor: int | None = None
@@ -92,10 +92,8 @@ class Dialog:
     running: dict[str, None] = field(default_factory=dict[str, None])  # responses that have begun, and not ended
     tasks: dict[str, JSON] = field(default_factory=dict[str, JSON])
     untold: set[str] = field(default_factory=set[str])  # labels of tasks that have ended, and no agent has said so
-    connections: int = 0
-    _asked: int = 0  # subscriptions over this connection
-    _confirmed: int = 0
-    _head: int = 0  # where the log ended when the last of them was confirmed
+    ahead: set[int] = field(default_factory=set[int])  # cursors after ``cursor`` that have been seen
+    _following: bool = False  # the subscription is confirmed: from then on events come in the log's order
     _told: set[str] = field(default_factory=set[str])
     _agents: dict[str, str] = field(default_factory=dict[str, str])  # item -> who
     _shown: dict[str, int] = field(default_factory=dict[str, int])  # item -> characters
@@ -113,24 +111,11 @@ class Dialog:
 
     def connect(self) -> str:
         """A new connection is made: the query of its upgrade asks for what follows the last event that was seen."""
-        self.connections += 1
-        self._confirmed = 0
-        self._asked = int(self.conversation is not None)
+        self._following = False
         if self.conversation is None:
             return ""
         after = {} if self.cursor is None else {"after": str(self.cursor)}
         return "?" + urlencode({"conversation": self.conversation, **after})
-
-    def subscribe(self, after: str | None = None) -> JSON:
-        """The message that subscribes to the conversation; once more, it only asks where its log ends."""
-        self._asked += 1
-        message: JSON = {"type": "frontdesk:subscribe", "conversation": self.conversation}
-        return message if after is None else {**message, "after": after}
-
-    @property
-    def is_caught_up(self) -> bool:
-        """Whether everything has come in that was in the log when `subscribe` was last answered."""
-        return self._confirmed == self._asked and (self.cursor or 0) >= self._head
 
     def cancel(self) -> JSON | None:
         """The message that cancels the response that is running."""
@@ -155,10 +140,27 @@ class Dialog:
 
     # --- what comes in
 
-    def receive(self, event: JSON) -> Iterator[News | JSON]:
+    def receive(self, event: JSON) -> list[News | JSON]:
         """What an event means: news to be shown, and messages to be sent (a subscription to a new conversation)."""
-        if self._seen_before(event):
-            return
+        cursor = int(event["cursor"]) if "cursor" in event and event["type"] != "frontdesk:subscribed" else None
+        if cursor is not None and self._seen_before(event["conversation"], cursor):
+            return []
+        found = list(self._meaning(event))
+        if cursor is not None and self._following and not self.is_waiting:
+            self.cursor = max(cursor, self.cursor or 0)
+            self.ahead = {one for one in self.ahead if one > cursor} if self.ahead else self.ahead
+        return found
+
+    def _seen_before(self, conversation: str, cursor: int) -> bool:
+        """Not just older than the last one: one's own response may be ahead of what a subscription still replays."""
+        if self.conversation is None:
+            self.conversation, self.cursor = conversation, cursor - 1
+        if conversation != self.conversation or cursor <= (self.cursor or 0) or cursor in self.ahead:
+            return True
+        self.ahead.add(cursor)
+        return False
+
+    def _meaning(self, event: JSON) -> Iterator[News | JSON]:
         kind = event["type"]
         if kind == "response.created":
             yield from self._created(event)
@@ -173,17 +175,6 @@ class Dialog:
         else:
             yield from self._other(kind, event)
 
-    def _seen_before(self, event: JSON) -> bool:
-        if "cursor" not in event or event["type"] == "frontdesk:subscribed":
-            return False
-        cursor = int(event["cursor"])
-        if self.conversation is None:
-            self.conversation = event["conversation"]
-        if event.get("conversation") != self.conversation or (self.cursor is not None and cursor <= self.cursor):
-            return True
-        self.cursor = cursor
-        return False
-
     def _created(self, event: JSON) -> Iterator[JSON]:
         response = event["response"]
         input_id = _part(response, "metadata").get("frontdesk:input_id", "")
@@ -194,7 +185,7 @@ class Dialog:
         if sent is not None and "conversation" not in sent:
             for waiting in self.inputs.values():
                 waiting["conversation"] = self.conversation
-            yield self.subscribe(event["cursor"])
+            yield {"type": "frontdesk:subscribe", "conversation": self.conversation, "after": str(self.cursor)}
 
     def _ended(self, event: JSON) -> Ended:
         response = event["response"]
@@ -242,7 +233,7 @@ class Dialog:
             if self.conversation is not None:
                 yield Remark("that conversation is not there any more; a new one begins")
             self.conversation = self.cursor = None
-            self._asked = self._confirmed = self._head = 0
+            self.ahead.clear()
             for message in self.inputs.values():
                 message.pop("conversation", None)
                 yield message
@@ -255,8 +246,8 @@ class Dialog:
             self.answers[event["input_id"]] = event["response_id"]
             del self.inputs[event["input_id"]]
         elif kind == "frontdesk:subscribed":
-            self._confirmed += 1
-            self._head = int(event["cursor"])
+            self._following = True
+            self.cursor = int(event["cursor"]) if self.cursor is None else self.cursor
         elif kind == "frontdesk:agent.changed":
             yield Moved(event["to"])
         elif kind == "frontdesk:draining":

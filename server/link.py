@@ -50,18 +50,6 @@ class Link:
             self._changed.clear()
             await self._changed.wait()
 
-    async def catch_up(self) -> None:
-        """Returns when everything that the conversation's log holds now has come in."""
-        while self._dialog.conversation is not None and not await self._catch_up_once():
-            pass  # the connection was lost meanwhile
-
-    async def _catch_up_once(self) -> bool:
-        dialog = self._dialog
-        connection = dialog.connections
-        self.send(dialog.subscribe())
-        await self.until(lambda: dialog.is_caught_up or dialog.connections != connection)
-        return dialog.connections == connection
-
     async def run(self) -> None:
         """Connects, and connects again when the connection is lost, until it is cancelled.
 

@@ -5,6 +5,7 @@ The events of responses and tasks are not made here: they are in the event log, 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -22,6 +23,7 @@ def lane_of(conversation: str) -> str:
     return f"{OURS}{conversation}"
 
 
+@lru_cache(4_096)
 def prefix(lane: Lane) -> str:
     """What the text of an event on this lane begins with, in place of its brace."""
     return "{" if lane is None else f'{{"stream_id":{to_json(lane).decode()},'

@@ -86,7 +86,8 @@ async def test_a_line_is_answered(hand: HandWorker, memory: Path) -> None:
 
         assert await talk.chat.run(person) == Exit.OK
     assert talk.text() == "good day"
-    assert recall(memory, "last") == Dialog(conversation=talk.dialog.conversation, cursor=3)
+    left = recall(memory, "last")
+    assert (left.conversation, max(left.cursor or 0, *left.ahead, 0)) == (talk.dialog.conversation, 3)
 
 
 async def test_a_chat_survives_a_restart_of_the_server(hand: HandWorker, memory: Path) -> None:
@@ -239,8 +240,8 @@ async def test_no_server_and_no_entry_end_the_chat_with_a_reason(hand: HandWorke
 
 def test_where_a_conversation_was_left(memory: Path) -> None:
     assert recall(memory, "last") == Dialog()
-    memory.write_text('{"conversation":"conv_1","cursor":7}')
-    assert recall(memory, "last") == Dialog(conversation="conv_1", cursor=7) == recall(memory, "conv_1")
+    memory.write_text('{"conversation":"conv_1","cursor":7,"ahead":[9]}')
+    assert recall(memory, "last") == Dialog("conv_1", 7, ahead={9}) == recall(memory, "conv_1")
     assert recall(memory, "conv_2") == Dialog(conversation="conv_2")
     assert recall(memory, "new") == Dialog()
     memory.write_text("nonsense")

@@ -90,14 +90,14 @@ def test_a_new_conversation_is_subscribed_to_and_gets_what_is_said_next(dialog: 
     first, second = dialog.say("one"), dialog.say("two")
     assert "conversation" not in first
     server.created("r1", first)
-    assert server.sent == [{"type": "frontdesk:subscribe", "conversation": C, "after": "1"}]
+    assert server.sent == [{"type": "frontdesk:subscribe", "conversation": C, "after": "0"}]
     assert second["conversation"] == C == dialog.say("three")["conversation"]
 
 
 def test_a_reconnect_asks_for_what_follows_the_last_event_seen(dialog: Dialog, server: Server) -> None:
     assert dialog.connect() == ""
     server.created("r1", dialog.say("one"))
-    assert dialog.connect() == "?conversation=conv_1&after=1"
+    assert dialog.connect() == "?conversation=conv_1&after=0"
     assert Dialog(conversation="conv_2").connect() == "?conversation=conv_2"
 
 
@@ -195,22 +195,31 @@ def test_a_conversation_that_is_gone_is_replaced_by_a_new_one() -> None:
     assert server.sent == [message, message]
     server.created("r1", message)
     assert dialog.conversation == C
-    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "1"})
-    assert dialog.is_caught_up
 
 
-def test_it_knows_when_it_has_caught_up(dialog: Dialog, server: Server) -> None:
-    dialog.connect()
+def test_what_a_subscription_still_replays_is_not_taken_for_seen(dialog: Dialog, server: Server) -> None:
+    """Own events may come before older ones of others, until the subscription is confirmed."""
     server.created("r1", dialog.say("one"))
-    assert not dialog.is_caught_up
-    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "1"})
-    assert dialog.is_caught_up
-    assert dialog.subscribe() == {"type": "frontdesk:subscribe", "conversation": C}
-    assert not dialog.is_caught_up
-    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "2"})
-    assert not dialog.is_caught_up
+    server.cursor = 2
     server.ended("r1")
-    assert dialog.is_caught_up
+    assert dialog.connect() == "?conversation=conv_1&after=0", "2 has not been seen"
+    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "0"})
+    assert server.repeat({"type": "frontdesk:agent.changed", "conversation": C, "cursor": "2", "to": "a"}) == [
+        Moved("a")
+    ]
+    assert dialog.connect().endswith("after=2")
+    assert server.repeat({"type": "frontdesk:agent.changed", "conversation": C, "cursor": "3", "to": "a"}) == []
+
+
+def test_one_resumes_before_an_answer_that_has_not_ended(dialog: Dialog, server: Server) -> None:
+    message = dialog.say("one")
+    server.created("r1", message)
+    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "0"})
+    server.event("response.output_text.delta", item_id="m1", delta="x")
+    assert dialog.connect().endswith("after=0")
+    server.repeat({"type": "frontdesk:subscribed", "conversation": C, "cursor": "0"})
+    server.ended("r1")
+    assert dialog.connect().endswith("after=3")
 
 
 def test_what_the_server_says_of_itself(dialog: Dialog, server: Server) -> None:
