@@ -6,11 +6,13 @@ The reader awaits neither a run nor the writer; what it has to say to the client
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 import anyio
 from starlette.types import Receive, Send
 
+from ..broker.errors import DatabaseError
 from . import outgoing
 from .checks import JSON, LANE
 from .errors import Draining, InvalidRequest, RateLimited, SteerFailed, WireError, returned, told
@@ -104,7 +106,8 @@ class Connection:
     async def _fail_chain(self, previous_response_id: object, problem: WireError) -> None:
         """A continuation that failed drops a chain that is not stored."""
         if isinstance(previous_response_id, str) and problem.status not in PASSING:
-            await self._session.drop_chain(previous_response_id)
+            with suppress(DatabaseError):
+                await self._session.drop_chain(previous_response_id)
 
     # --- carrying out
 

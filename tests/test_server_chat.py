@@ -18,6 +18,7 @@ from frontdesk.server.commands import Exit
 from frontdesk.server.dialog import Dialog, Ended, News, Refused, Remark, Said, TaskNews
 from frontdesk.server.errors import AddressError
 from frontdesk.server.service import Service
+from frontdesk.server.typed import Typed
 from frontdesk.tests.fakes.hand_worker import HandTurn, HandWorker
 from frontdesk.tests.fakes.served import PATIENCE, served
 
@@ -252,3 +253,41 @@ def free_port() -> int:
     with sockets.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+async def test_what_a_person_types_is_obeyed(hand: HandWorker, memory: Path) -> None:
+    async with served(Service(hand.desk, hand.database, drain_seconds=0.0)) as address:
+        talk = Talk(address, memory)
+        said: list[str] = []
+        typed = Typed(talk.chat, said.append)
+
+        async def last(line: str) -> str:
+            assert await typed.obey(line)
+            return said[-1]
+
+        async def person() -> None:
+            assert "no tasks" in await last("/tasks")
+            assert "nothing is being answered" in await last("/cancel")
+            assert await typed.obey("  hello  ")
+            assert await typed.obey("   ")
+            turn = await claimed(hand)
+            await talk.link.until(lambda: bool(talk.dialog.running))
+            await typed.obey("/cancel")
+            await hand.asked_to_cancel(turn)
+            task = await hand.task(turn.conversation_id)
+            await turn.end("cancelled")
+            await talk.until(lambda news: isinstance(news, TaskNews))
+            assert task in await last("/tasks")
+            assert "no task T9" in await last("/cancel T9")
+            assert "/answer T1 TEXT" in await last("/answer T1")
+            await typed.obey("/answer T1 yes please")
+            await talk.until(lambda news: isinstance(news, Refused) and "asks nothing" in news.message)
+            await typed.obey("/cancel t1")
+            await talk.until(lambda news: isinstance(news, TaskNews) and news.task["status"] == "cancelled")
+            assert "is cancelled already" in await last("/cancel T1")
+            assert "/help shows" in await last("/nonsense")
+            assert "Ctrl-C" in await last("/help")
+            assert not await typed.obey("/quit")
+
+        with anyio.fail_after(PATIENCE):
+            await talk.chat.run(person)

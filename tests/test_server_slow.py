@@ -13,6 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from frontdesk.broker.database import Database
+from frontdesk.broker.errors import DatabaseLocked
+from frontdesk.broker.events import read_after
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
@@ -111,6 +113,67 @@ async def test_a_client_that_answers_no_ping_is_gone_even_when_it_does_not_read(
             await hand.note(conversation, BIG)
         async with deaf(address, f"?conversation={conversation}&after=0"):
             await until_alone(service)
+
+
+async def test_under_another_server_a_client_that_never_reads_is_let_go_as_well(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=0.3), drain_seconds=0.0)
+    async with served(service, plain=True) as address:
+        conversation = await conversation_of(address, hand)
+        for _ in range(60):
+            await hand.note(conversation, BIG)
+        async with deaf(address, f"?conversation={conversation}&after=0") as slow:
+            await until_alone(service)
+            slow.socket.transport.abort()
+
+
+async def test_under_another_server_bad_messages_end_the_connection(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(bad_messages=3), drain_seconds=0.0)
+    async with served(service, plain=True) as address, client(address) as socket:
+        for _ in range(3):
+            await socket.socket.send("bad")
+        assert await socket.closed() == (1008, "3 bad messages in a row")
+
+
+class Stumbling(Database):
+    """A database whose log cannot be read the first few times."""
+
+    failures = 0
+
+    async def read(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if function is read_after and self.failures:
+            self.failures -= 1
+            raise DatabaseLocked("desk.db")
+        return await super().read(function, *args, **kwargs)
+
+
+async def test_a_log_that_cannot_be_read_now_is_read_later(tmp_path: Path) -> None:
+    database = Stumbling.open(f"sqlite:///{tmp_path}/stumbling.db", durable=False)
+    assert isinstance(database, Stumbling)
+    hand = HandWorker(database)
+    try:
+        async with served(Service(hand.desk, database)) as address:
+            conversation = await conversation_of(address, hand)
+            database.failures = 1
+            async with client(address, f"?conversation={conversation}&after=0") as socket:
+                await socket.until("response.completed")
+                assert database.failures == 0
+    finally:
+        database.close()
+
+
+async def test_when_the_database_is_closed_the_connection_ends_with_1012(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/closing.db", durable=False)
+    hand = HandWorker(database)
+    async with served(Service(hand.desk, database, drain_seconds=0.0)) as address:
+        conversation = await conversation_of(address, hand)
+        await hand.note(conversation, *["x"] * 20_000)
+        await hand.note(conversation, *["x"] * 20_000)
+        async with client(address, f"?conversation={conversation}&after=0") as socket:
+            await socket.until("frontdesk:note")
+            database.hub.publish_everything()  # what is in memory may have holes: the log has to be read
+            database.close()
+            database.hub.publish_everything()
+            assert (await socket.closed())[0] == 1012
 
 
 async def test_the_server_ends_though_a_client_does_not_read(hand: HandWorker) -> None:

@@ -5,6 +5,7 @@ The database is a real one.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from frontdesk.agents.events import ResponseStream, usage_body
 from frontdesk.agents.model import Usage
-from frontdesk.broker import inbox, queue, turns
+from frontdesk.broker import inbox, queue, rows, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.events import Event, append
@@ -123,6 +124,15 @@ class HandWorker:
         (claim,) = await self.database.write(queue.claim, "task", ["report"], "hand", 600.0, 1)
         assert claim.task_id == task_id
         await self.database.write(end_task, claim)
+
+    async def asked_to_cancel(self, turn: HandTurn) -> None:
+        """Returns when somebody has asked for this turn to be cancelled."""
+        asked = asyncio.Event()
+        listening = self.database.hub.listen("cancel", turn.claim.task_id, asked.set)
+        row = await self.database.read(rows.read, turn.claim.task_id)
+        if row is not None and not row["cancel_requested"]:
+            await asked.wait()
+        listening.stop()
 
     async def note(self, conversation_id: str, *texts: str) -> None:
         """Events that belong to no response."""

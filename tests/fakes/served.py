@@ -20,10 +20,15 @@ PATIENCE = 20.0  # seconds; a bound for what never happens, not a measure
 
 
 @asynccontextmanager
-async def served(service: Service, port: int = 0) -> AsyncGenerator[str]:
-    """Serves on a port of loopback, by default a free one; its address."""
+async def served(service: Service, port: int = 0, *, plain: bool = False) -> AsyncGenerator[str]:
+    """Serves on a port of loopback, by default a free one; its address.
+
+    ``plain``: with uvicorn's own WebSocket protocol, as another server would that our application is mounted in.
+    """
     socket = listen("127.0.0.1", port)
     server = Server(service, embedded=True)
+    if plain:
+        server.config.ws = "websockets-sansio"
     running = asyncio.create_task(server.serve([socket]))
     try:
         yield address_of(socket)
