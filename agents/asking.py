@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Final, assert_never, cast
 
 from .catalog import Catalog
@@ -28,6 +29,7 @@ from .model import (
     TextDelta,
     ToolSpec,
 )
+from .response import INPUT_STEP
 from .team import Team
 
 log = logging.getLogger("frontdesk.loop")
@@ -52,6 +54,8 @@ class Asking:
         self.client_names = frozenset(one.name for one in self.client_tools)
         self._call_ids: set[str] | None = None
         self._heard = False
+        self._before = sum(1 for _ in takewhile(self._is_before, journal.items))  # items of earlier responses
+        self._settled: dict[str, tuple[JSON, ...]] = {}  # what each model is shown of them
 
     async def reply(self, catalog: Catalog) -> Reply:
         """A whole reply of the agent's model; a stream that breaks is asked for again once, and what it had said stays
@@ -105,11 +109,28 @@ class Asking:
         extra = journal.about.request.get("instructions")
         return ModelRequest(
             instructions=f"{agent.instructions}\n\n{extra}" if extra else agent.instructions,
-            items=model_items(journal.items, model=model.name, pending=self._unanswered),
+            items=self._items(model.name),
             tools=catalog.specs + self.client_tools if self.client_tools else catalog.specs,
             settings=_settings(catalog, journal.about.request, first=not journal.progress.tool_calls),
             agent=agent.name,
         )
+
+    def _is_before(self, item: StoredItem) -> bool:
+        return item.response_id != self._journal.about.response_id
+
+    def _items(self, model: str) -> tuple[JSON, ...]:
+        """What the model is shown of the history. What was said before this response is settled, and worked out once,
+        unless something in it still waits for an output or this response's input brings one.
+        """
+        items, before = self._journal.items, self._before
+        settled = self._settled.get(model)
+        if settled is None:
+            whole = not self._unanswered and not unanswered(items[:before])
+            settled = self._settled[model] = model_items(items[:before], model=model) if before and whole else ()
+        own = items[before:]
+        if not settled or any(one.step == INPUT_STEP and one.body.get("type") != "message" for one in own):
+            return model_items(items, model=model, pending=self._unanswered)
+        return settled + model_items(own, model=model)
 
     def _with_own_ids(self, calls: Sequence[FunctionCall]) -> list[FunctionCall]:
         """Some servers count their calls from the beginning in each reply: an id that the history

@@ -82,6 +82,7 @@ class Transcript:
         item_id = str(body.get("id") or "")
         if not item_id or any(one.id == item_id for one in self.items):
             item_id = new_id("rs")
+            kept["frontdesk:model"] = ""  # two under one id would be refused: no model is shown this one
         self._done(self._add(StoredItem(item_id, *self._place(), "completed", agent, kept)))
 
     def is_talking(self) -> bool:

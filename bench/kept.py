@@ -17,8 +17,10 @@ from pathlib import Path
 
 from frontdesk.agents.conversation import accept_create
 from frontdesk.agents.entries import user_message
+from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
-from frontdesk.broker.inbox import NewCreate
+from frontdesk.broker.inbox import Accepted, NewCreate
+from frontdesk.broker.wakeups import Listening
 
 from . import desk
 from .figures import Column, Figures, Table, quantile
@@ -64,10 +66,15 @@ class Asking:
     async def turn(self) -> str:
         """One conversation with one turn."""
         new = NewCreate(tenant="", desk=desk.adding.name, input=[user_message(QUESTION)], request={})
-        accepted = await self._database.write(accept_create, new)
-        hub, conversation, cursor = self._database.hub, accepted.conversation_id, accepted.cursor
-        woken = asyncio.Event()
-        listening = hub.listen("events", conversation, woken.set)
+        hub, woken, loop = self._database.hub, asyncio.Event(), asyncio.get_running_loop()
+
+        def accept(conn: Connection) -> tuple[Accepted, Listening]:
+            """It listens from within the commit: the turn may be over before its caller is told of it."""
+            found = accept_create(conn, new)
+            return found, hub.listen("events", found.conversation_id, woken.set, loop=loop, start=found.cursor)
+
+        accepted, listening = await self._database.write(accept)
+        conversation, cursor = accepted.conversation_id, accepted.cursor
         try:
             while True:
                 rows = hub.recent(conversation, cursor) or []
