@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .model import JSON, ToolSpec
@@ -74,7 +76,7 @@ def create_task_spec(functions: Sequence[TaskFunction[..., Any]], delegates: Seq
     ]
     definitions: dict[str, Any] = {}
     for variant in variants:
-        definitions |= variant["properties"]["arguments"].pop("$defs", {})
+        _move_definitions(variant, definitions)
     keywords = [f"{one.name}:{word}" for one in functions for word in one.keywords]
     keywords += [f"{one.name}:{word}" for one in delegates for word in one.keywords]
     parameters = _object(
@@ -91,6 +93,25 @@ def create_task_spec(functions: Sequence[TaskFunction[..., Any]], delegates: Seq
         keywords=tuple(keywords),
         kind="task",
     )
+
+
+def _move_definitions(variant: JSON, definitions: dict[str, Any]) -> None:
+    """References are looked up at the root: the variant's definitions move there, under names that mean one thing
+    only.
+    """
+    properties = variant["properties"]
+    own: dict[str, Any] = properties["arguments"].pop("$defs", {})
+    others = {
+        name: f"{properties['name']['enum'][0]}-{name}".replace(".", "-")
+        for name, what in own.items()
+        if definitions.get(name, what) != what
+    }
+    if others:
+        text = to_json([properties["arguments"], own]).decode()
+        for name, other in others.items():
+            text = text.replace(f'"#/$defs/{name}"', f'"#/$defs/{other}"')
+        properties["arguments"], own = from_json(text)
+    definitions.update({others.get(name, name): what for name, what in own.items()})
 
 
 def _variant(name: str, description: str, arguments: Mapping[str, Any]) -> JSON:
