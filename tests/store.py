@@ -109,7 +109,7 @@ class Store:
 
     def enqueue(
         self, conversation_id: str | None = None, *, name: str = "work", parent: Claim | None = None,
-        created_by: str | None = None, tenant: str = "", **options: Any,
+        created_by: str | None = None, tenant: str = "", id: str | None = None, **options: Any,
     ) -> TaskRow:  # fmt: skip
         request = TaskRequest.model_validate({"name": name, **options})
         origin = Origin(
@@ -119,7 +119,7 @@ class Store:
             parent_id=None if parent is None else parent.task_id,
             depth=0 if parent is None else parent.depth + 1,
         )
-        return self.do(queue.enqueue, request, origin)
+        return self.do(queue.enqueue, request, origin, **({} if id is None else {"id": id}))
 
     def claim(
         self, limit: int = 1, *, slot: str = "task", names: Sequence[str] = ("work",), owner: str = "tests",
