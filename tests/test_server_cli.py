@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pty
@@ -244,6 +245,7 @@ class Person:
             os.chdir(home)
             os.execve(PROGRAM[0], [*PROGRAM, *arguments], {**environment(home), "TERM": "dumb"})
         self.seen = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a sign may come in two pieces
 
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
@@ -271,7 +273,7 @@ class Person:
             found = os.read(self._terminal, 65_536)
         except OSError:  # the other end is closed
             return False
-        self.seen += found.decode(errors="replace")
+        self.seen += self._decode(found)
         return bool(found)
 
     def close(self) -> None:
