@@ -139,7 +139,7 @@ async def at_once(turn: Turn, conversations: int, seconds: float) -> tuple[float
     until = time.perf_counter() + seconds
 
     async def converse() -> None:
-        while (began := time.perf_counter()) < until:
+        while (began := time.perf_counter()) < until or not times:
             said = await turn()
             if said != ANSWER:
                 raise RuntimeError(f"the turn said {said!r}")
