@@ -216,9 +216,7 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
         tenant=new.tenant, input_id=new.input_id, input_digest=new.digest,
     )  # fmt: skip
     turns.advance(conn, conversation_id)
-    return SteerAccepted(
-        _steer_id(conversation_id, number), successor, conversation_id, target["next_sequence"], cursor
-    )
+    return SteerAccepted(steer_id(conversation_id, number), successor, conversation_id, target["next_sequence"], cursor)
 
 
 def _repeated_steer(conn: Connection, new: NewSteer, sequence: int) -> SteerAccepted | None:
@@ -234,11 +232,17 @@ def _repeated_steer(conn: Connection, new: NewSteer, sequence: int) -> SteerAcce
         raise IdempotencyMismatch(new.input_id)
     found = turns.read(conn, str(successor))
     cursor = 0 if found is None else int(found["first_cursor"])
-    steer_id = _steer_id(str(conversation_id), int(number))
-    return SteerAccepted(steer_id, str(successor), str(conversation_id), sequence, cursor, repeated=True)
+    return SteerAccepted(
+        steer_id(str(conversation_id), int(number)),
+        str(successor),
+        str(conversation_id),
+        sequence,
+        cursor,
+        repeated=True,
+    )
 
 
-def _steer_id(conversation_id: str, number: int) -> str:
+def steer_id(conversation_id: str, number: int) -> str:
     """The same for every repeat of a steer."""
     return f"steer_{conversation_id.removeprefix('conv_')}{number:04x}"
 

@@ -63,7 +63,12 @@ class Wire:
                 client.close()
                 continue
             server = socket.socket(socket.AF_UNIX)
-            server.connect(self._target)
+            try:
+                server.connect(self._target)
+            except OSError:  # the server has been stopped
+                client.close()
+                server.close()
+                continue
             with self._lock:
                 self._open |= {client, server}
             threading.Thread(target=self._requests, args=(client, server), daemon=True).start()
