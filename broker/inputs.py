@@ -84,7 +84,8 @@ class Entry:
 def inherited(request: str, new: NewSteer) -> str:
     """The settings that a steer's response takes over from the one that is steered, but for which input it answers."""
     settings: dict[str, Any] = from_json(request)
-    metadata = {name: text for name, text in (settings.get("metadata") or {}).items() if name not in OF_ONE_INPUT}
+    given: dict[str, str] = settings.get("metadata") or {}
+    metadata = {name: text for name, text in given.items() if name not in OF_ONE_INPUT}
     if new.input_id is not None:
         metadata["frontdesk:input_id"] = new.input_id
     return to_json({**settings, "metadata": metadata}).decode()

@@ -205,7 +205,7 @@ def test_a_crowd_leaves_everything_in_order(opened: Callable[..., Database], url
     assert {one["status"] for one in store.turns()} == {"completed"}
     if url.startswith("postgresql"):
         # Locks have one order, but not within one statement: what the server breaks is run again, and nothing is lost.
-        print(f"seed {seed}: {deadlocks(databases, url)} deadlocks were broken")
+        print(f"seed {seed}: {deadlocks(databases, url)} deadlocks were broken")  # noqa: T201 - beside its seed
 
 
 def deadlocks(databases: list[Database], url: str) -> int:
