@@ -13,7 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
@@ -206,15 +206,19 @@ class TaskContext(Generic[D]):
         await self._recorder.ask(position, question, question)
         raise Parked
 
-    async def step(self, key: str, function: Callable[[], Awaitable[T] | T]) -> T:
+    @overload
+    async def step(self, key: str, function: Callable[[], Awaitable[T]]) -> T: ...
+
+    @overload
+    async def step(self, key: str, function: Callable[[], T]) -> T: ...
+
+    async def step(self, key: str, function: Callable[[], Any]) -> Any:
         """Durable: runs ``function`` and records what it returned (JSON); a finished step is never run again, one
         that a crash interrupted is."""
         position, found = self._replay.take("step", key)
         if found is not None and found.done:
-            value: T = found.value
-            return value
+            return found.value
         result = function()
         if isawaitable(result):
             result = await result
-        recorded: T = await self._recorder.step(position, key, result)
-        return recorded
+        return await self._recorder.step(position, key, result)

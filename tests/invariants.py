@@ -67,7 +67,8 @@ def _conversation(store: Store, conversation: str, tasks: list[dict[str, Any]]) 
         wrong.append(f"it is idle, and {len(people)} inputs wait")
     if idle and notices and about["unattended"] < about["unattended_limit"]:
         wrong.append(f"it is idle, and {len(notices)} notices wait")
-    announced = Counter(one.target_id for one in inbox if one.kind in ("notice", "note"))
+    ends = [one for one in inbox if one.kind in ("notice", "note") and one.payload["task"]["status"] in TERMINAL]
+    announced = Counter(one.target_id for one in ends)  # questions are announced too
     log = store.log(conversation)
     finished = Counter(one["task"]["id"] for one in log if one["type"] == "frontdesk:task.finished")
     for row in tasks:

@@ -159,7 +159,11 @@ class Store:
 
     def expire(self, claim: Claim) -> None:
         """The lease has ended."""
-        self.do(lambda conn: conn.run(SET_LEASE, {"id": claim.task_id, "epoch": claim.epoch, "at": conn.now() - 1}))
+        self.expire_task(claim.task_id, claim.epoch)
+
+    def expire_task(self, task_id: str, epoch: int) -> None:
+        """The lease of this claim of the task has ended."""
+        self.do(lambda conn: conn.run(SET_LEASE, {"id": task_id, "epoch": epoch, "at": conn.now() - 1}))
 
     def give(self, claim: Claim, owner: str) -> None:
         """The task is somebody else's."""

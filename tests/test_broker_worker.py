@@ -7,9 +7,8 @@ import itertools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -22,80 +21,27 @@ from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseClosed
 from frontdesk.broker.functions import FunctionRuns
-from frontdesk.broker.queue import Origin, enqueue, finish
+from frontdesk.broker.queue import finish
 from frontdesk.broker.runs import Run
 from frontdesk.broker.worker import Worker
 from frontdesk.tasks.context import TaskContext
 from frontdesk.tasks.errors import Retry, ToolError
 from frontdesk.tasks.registry import TaskFunction, task
 from frontdesk.tasks.retry import RetryPolicy
-from frontdesk.tasks.states import TERMINAL, Action
+from frontdesk.tasks.states import Action
 from frontdesk.tests.databases import Server
 from frontdesk.tests.fakes.wire import Wire
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import DESK, Store
+from frontdesk.tests.works import PATIENCE, POLL, Stop, Works, happened, logged, until
 
-PATIENCE = 30.0
-POLL = 0.02
 AT_ONCE = RetryPolicy(max_attempts=3, initial=0.0, maximum=0.0)
 
 
-@dataclass
-class Desk:
-    """A database with workers, and what a test asks of them."""
-
-    database: Database
-    workers: list[Worker] = field(default_factory=list[Worker])
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.database)
-        self.conversation = self.store.conversation(unattended_limit=0)
-
-    def work(self, *functions: TaskFunction[..., Any], start: bool = True, **options: Any) -> Worker:
-        """Starts a worker for these functions."""
-        runs = FunctionRuns({one.name: one for one in functions}, lambda: "dependencies")
-        options = {"poll": POLL, "grace": PATIENCE, "task_slots": 4, **options}
-        turns = options.pop("turns", {})
-        found = Worker(self.database, turns, {one.name: runs for one in functions}, **options)
-        self.workers.append(found)
-        if start:
-            found.start()
-        return found
-
-    def file(self, function: TaskFunction[..., Any], arguments: dict[str, Any] | None = None, **options: Any) -> str:
-        """Files a task; its id."""
-        request = function.request(arguments or {}, **options)
-        row = self.store.do(enqueue, request, Origin(conversation_id=self.conversation))
-        return str(row["id"])
-
-    async def until(self, task_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The task's row, as soon as something is so; every change of a task is an event of its conversation."""
-        news = asyncio.Event()
-        listening = self.database.hub.listen("events", self.conversation, news.set)
-        try:
-            with anyio.fail_after(PATIENCE):
-                while not is_so(row := self.store.row(task_id)):
-                    await news.wait()
-                    news.clear()
-            return row
-        finally:
-            listening.stop()
-
-    async def ended(self, task_id: str) -> dict[str, Any]:
-        return await self.until(task_id, lambda row: row["status"] in TERMINAL)
-
-    async def reached(self, task_id: str, *statuses: str) -> dict[str, Any]:
-        return await self.until(task_id, lambda row: row["status"] in statuses)
-
-    async def run(self, function: TaskFunction[..., Any], **arguments: Any) -> dict[str, Any]:
-        """Files a task, waits for its end."""
-        return await self.ended(self.file(function, arguments))
-
-
 @pytest.fixture
-def desk(sqlite_url: str) -> Iterator[Desk]:
+def desk(sqlite_url: str) -> Iterator[Works]:
     database = Database.open(sqlite_url, durable=False)
-    found = Desk(database)
+    found = Works(database)
     yield found
     for one in found.workers:
         one.stop_blocking(0.0)
@@ -110,37 +56,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "LAST_SECONDS", 0.05)
 
 
-async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
-    """Waits until something has been logged; nobody is woken for that."""
-    await until(lambda: text in caplog.text)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Looks again and again, where no event tells."""
-    with anyio.fail_after(PATIENCE):
-        while not is_so():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(POLL)
-
-
-async def happened(event: threading.Event) -> None:
-    assert await asyncio.to_thread(event.wait, PATIENCE)
-
-
-class Stop:
-    """Where a function stands still until the test lets it go on."""
-
-    def __init__(self) -> None:
-        self.here, self.go = threading.Event(), threading.Event()
-
-    def wait(self) -> None:
-        self.here.set()
-        assert self.go.wait(PATIENCE)
-
-
 # --- functions and their results
 
 
-async def test_functions_run_and_their_results_are_stored(desk: Desk) -> None:
+async def test_functions_run_and_their_results_are_stored(desk: Works) -> None:
     @task
     async def double(number: int) -> int:
         return number * 2
@@ -157,7 +76,7 @@ async def test_functions_run_and_their_results_are_stored(desk: Desk) -> None:
     assert len(desk.store.inbox(desk.conversation, "notice")) == 2
 
 
-async def test_functions_of_a_kind_run_in_their_slots_and_no_more_at_once(desk: Desk) -> None:
+async def test_functions_of_a_kind_run_in_their_slots_and_no_more_at_once(desk: Works) -> None:
     lock, running, most = threading.Lock(), [0], [0]
     full = threading.Event()
     go = threading.Event()
@@ -199,7 +118,7 @@ class Turns:
         raise AssertionError
 
 
-async def test_turns_go_on_while_every_slot_for_tasks_is_taken(desk: Desk) -> None:
+async def test_turns_go_on_while_every_slot_for_tasks_is_taken(desk: Works) -> None:
     stop = Stop()
 
     @task
@@ -222,7 +141,7 @@ async def test_turns_go_on_while_every_slot_for_tasks_is_taken(desk: Desk) -> No
         await desk.ended(one)
 
 
-async def test_an_urgent_task_goes_first_and_a_late_one_waits(desk: Desk) -> None:
+async def test_an_urgent_task_goes_first_and_a_late_one_waits(desk: Works) -> None:
     order: list[str] = []
 
     @task
@@ -313,7 +232,7 @@ async def waits_for_itself(context: TaskContext[Any]) -> None:
     ],
 )
 async def test_what_a_function_raises_ends_its_task_and_nothing_else(
-    desk: Desk, function: TaskFunction[..., Any], status: str, kind: str, said: str, attempts: int
+    desk: Works, function: TaskFunction[..., Any], status: str, kind: str, said: str, attempts: int
 ) -> None:
     @task
     async def well() -> str:
@@ -326,7 +245,7 @@ async def test_what_a_function_raises_ends_its_task_and_nothing_else(
     assert (await desk.run(well))["result"] == '"well"'
 
 
-async def test_arguments_that_do_not_fit_hold_the_task(desk: Desk) -> None:
+async def test_arguments_that_do_not_fit_hold_the_task(desk: Works) -> None:
     @task
     async def double(number: int) -> int:
         return number * 2
@@ -338,7 +257,7 @@ async def test_arguments_that_do_not_fit_hold_the_task(desk: Desk) -> None:
     assert "number" in row["error"]
 
 
-async def test_a_function_that_asks_for_another_try_gets_it_after_its_delay(desk: Desk) -> None:
+async def test_a_function_that_asks_for_another_try_gets_it_after_its_delay(desk: Works) -> None:
     clock: list[float] = []
 
     @task
@@ -354,7 +273,7 @@ async def test_a_function_that_asks_for_another_try_gets_it_after_its_delay(desk
     assert all(later - earlier >= 0.05 for earlier, later in itertools.pairwise(clock))
 
 
-async def test_a_function_that_asks_for_too_many_tries_is_held(desk: Desk) -> None:
+async def test_a_function_that_asks_for_too_many_tries_is_held(desk: Works) -> None:
     @task(retry=RetryPolicy(max_attempts=2))
     async def fussy() -> None:
         raise Retry(0.0, "never")
@@ -369,7 +288,7 @@ async def test_a_function_that_asks_for_too_many_tries_is_held(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("on_crash", ["fail", "retry"])
-async def test_a_function_that_takes_too_long_is_stopped(desk: Desk, on_crash: Any) -> None:
+async def test_a_function_that_takes_too_long_is_stopped(desk: Works, on_crash: Any) -> None:
     @task(timeout=0.05, on_crash=on_crash, retry=AT_ONCE)
     async def slow() -> None:
         await asyncio.sleep(PATIENCE)
@@ -387,7 +306,7 @@ async def test_a_function_that_takes_too_long_is_stopped(desk: Desk, on_crash: A
         assert (row["attempt"], row["abandoned"]) == (1 if on_crash == "fail" else 3, 0)
 
 
-async def test_a_thread_that_does_not_heed_its_timeout_is_abandoned_and_keeps_its_slot(desk: Desk) -> None:
+async def test_a_thread_that_does_not_heed_its_timeout_is_abandoned_and_keeps_its_slot(desk: Works) -> None:
     stop = Stop()
 
     @task(timeout=0.05)
@@ -407,7 +326,7 @@ async def test_a_thread_that_does_not_heed_its_timeout_is_abandoned_and_keeps_it
 # --- cancels
 
 
-async def test_an_async_function_is_cancelled_at_its_next_await(desk: Desk) -> None:
+async def test_an_async_function_is_cancelled_at_its_next_await(desk: Works) -> None:
     here = threading.Event()
     cleaned: list[str] = []
 
@@ -427,7 +346,7 @@ async def test_an_async_function_is_cancelled_at_its_next_await(desk: Desk) -> N
     assert (row["status"], row["abandoned"], cleaned) == ("cancelled", 0, ["up"])
 
 
-async def test_a_sync_function_sees_that_it_is_cancelled(desk: Desk) -> None:
+async def test_a_sync_function_sees_that_it_is_cancelled(desk: Works) -> None:
     here = threading.Event()
 
     @task
@@ -445,7 +364,7 @@ async def test_a_sync_function_sees_that_it_is_cancelled(desk: Desk) -> None:
     assert (row["status"], row["abandoned"], row["result"]) == ("cancelled", 0, None)
 
 
-async def test_a_function_that_turns_a_cancel_into_an_error_is_cancelled_all_the_same(desk: Desk) -> None:
+async def test_a_function_that_turns_a_cancel_into_an_error_is_cancelled_all_the_same(desk: Works) -> None:
     here = threading.Event()
 
     @task
@@ -463,7 +382,7 @@ async def test_a_function_that_turns_a_cancel_into_an_error_is_cancelled_all_the
     assert (await desk.ended(task_id))["status"] == "cancelled"
 
 
-async def test_a_thread_that_does_not_heed_a_cancel_is_abandoned_and_keeps_its_slot(desk: Desk) -> None:
+async def test_a_thread_that_does_not_heed_a_cancel_is_abandoned_and_keeps_its_slot(desk: Works) -> None:
     stop = Stop()
 
     @task
@@ -483,7 +402,7 @@ async def test_a_thread_that_does_not_heed_a_cancel_is_abandoned_and_keeps_its_s
     assert desk.store.row(task_id)["status"] == "cancelled"
 
 
-async def test_a_cancel_of_another_process_is_found_without_a_hint(desk: Desk) -> None:
+async def test_a_cancel_of_another_process_is_found_without_a_hint(desk: Works) -> None:
     """It publishes to its own hub only, as another process would."""
     here = threading.Event()
 
@@ -504,7 +423,7 @@ async def test_a_cancel_of_another_process_is_found_without_a_hint(desk: Desk) -
     assert (await desk.ended(task_id))["status"] == "cancelled"
 
 
-async def test_a_task_that_is_cancelled_before_it_is_run_never_runs(desk: Desk) -> None:
+async def test_a_task_that_is_cancelled_before_it_is_run_never_runs(desk: Works) -> None:
     ran: list[int] = []
 
     @task(idempotent=True)
@@ -523,7 +442,7 @@ async def test_a_task_that_is_cancelled_before_it_is_run_never_runs(desk: Desk) 
 # --- leases
 
 
-async def test_a_lease_is_renewed_while_a_function_blocks_its_thread(desk: Desk) -> None:
+async def test_a_lease_is_renewed_while_a_function_blocks_its_thread(desk: Works) -> None:
     stop = Stop()
     lease = 0.3
 
@@ -544,7 +463,7 @@ async def test_a_lease_is_renewed_while_a_function_blocks_its_thread(desk: Desk)
 
 
 async def test_a_worker_whose_event_loop_is_blocked_loses_its_lease_and_its_late_writes(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    desk: Works, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     stop = Stop()
@@ -573,7 +492,7 @@ async def test_a_worker_whose_event_loop_is_blocked_loses_its_lease_and_its_late
     assert "is rejected" in caplog.text
 
 
-async def test_a_task_that_is_claimed_again_at_once_does_not_disturb_its_old_run(desk: Desk) -> None:
+async def test_a_task_that_is_claimed_again_at_once_does_not_disturb_its_old_run(desk: Works) -> None:
     """Its child ends in the moment in which it parks: for a while two runs of one task are in one worker."""
     slow = Stop()
 
@@ -630,7 +549,7 @@ async def test_claims_that_do_not_arrive_are_found_again(
         here, there = Database.open(postgresql_url), Database.open(wire.url)
         stack.callback(here.close)
         stack.callback(there.close)
-        desk = Desk(here)
+        desk = Works(here)
         found = Worker(there, {}, {"work": FunctionRuns({"work": work}, lambda: None)}, poll=POLL, lease=1e6)
         stack.callback(found.stop_blocking, 0.0)
         found.start()
@@ -646,7 +565,7 @@ async def test_claims_that_do_not_arrive_are_found_again(
 # --- drains
 
 
-async def test_a_drain_waits_for_what_ends_in_time_and_claims_nothing_more(desk: Desk) -> None:
+async def test_a_drain_waits_for_what_ends_in_time_and_claims_nothing_more(desk: Works) -> None:
     stop = Stop()
 
     @task
@@ -667,7 +586,7 @@ async def test_a_drain_waits_for_what_ends_in_time_and_claims_nothing_more(desk:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("in_thread", [False, True])
-async def test_a_drain_gives_back_what_may_be_run_again_and_ends_what_may_not(desk: Desk, in_thread: bool) -> None:
+async def test_a_drain_gives_back_what_may_be_run_again_and_ends_what_may_not(desk: Works, in_thread: bool) -> None:
     stops = {"twice": Stop(), "once": Stop()}
 
     async def sleep(name: str) -> None:
@@ -695,7 +614,7 @@ async def test_a_drain_gives_back_what_may_be_run_again_and_ends_what_may_not(de
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_drain_ends_although_a_function_swallows_every_cancellation(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "PATIENCE", 0.5)
     here, go = threading.Event(), threading.Event()
@@ -717,7 +636,7 @@ async def test_a_drain_ends_although_a_function_swallows_every_cancellation(
     go.set()
 
 
-async def test_what_was_claimed_and_not_begun_is_given_back_as_it_was(desk: Desk) -> None:
+async def test_what_was_claimed_and_not_begun_is_given_back_as_it_was(desk: Works) -> None:
     ran: list[int] = []
 
     @task
@@ -734,7 +653,7 @@ async def test_what_was_claimed_and_not_begun_is_given_back_as_it_was(desk: Desk
     found.stop_blocking()
 
 
-async def test_a_worker_ends_quietly_when_its_database_is_closed(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_worker_ends_quietly_when_its_database_is_closed(desk: Works, caplog: pytest.LogCaptureFixture) -> None:
     stop = Stop()
 
     @task
@@ -782,7 +701,7 @@ class Broken:
     ],
 )
 async def test_a_handler_that_raises_is_told_and_the_worker_goes_on(
-    desk: Desk, error: BaseException, said: str
+    desk: Works, error: BaseException, said: str
 ) -> None:
     @task
     async def well() -> str:
@@ -799,7 +718,7 @@ async def test_a_handler_that_raises_is_told_and_the_worker_goes_on(
     assert (await desk.run(well))["status"] == "succeeded"
 
 
-async def test_a_result_is_not_lost_when_the_disk_is_full(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_is_not_lost_when_the_disk_is_full(desk: Works, caplog: pytest.LogCaptureFixture) -> None:
     @task
     async def large() -> str:
         return "x" * 300_000
@@ -817,7 +736,7 @@ async def test_a_result_is_not_lost_when_the_disk_is_full(desk: Desk, caplog: py
     assert (row["status"], len(row["result"]), row["epoch"]) == ("succeeded", 300_002, 1)
 
 
-def test_a_worker_that_cannot_start_says_why(desk: Desk) -> None:
+def test_a_worker_that_cannot_start_says_why(desk: Works) -> None:
     desk.database.close()
     with pytest.raises(DatabaseClosed):
         desk.work(raises)
@@ -826,7 +745,9 @@ def test_a_worker_that_cannot_start_says_why(desk: Desk) -> None:
 # --- progress
 
 
-async def test_progress_is_written_at_most_so_often_and_in_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_written_at_most_so_often_and_in_the_end(
+    desk: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recorder, "INTERVAL", 1e6)
     written = threading.Event()
 
@@ -853,7 +774,7 @@ async def test_progress_is_written_at_most_so_often_and_in_the_end(desk: Desk, m
     listening.stop()
 
 
-async def test_progress_is_a_fraction_and_a_short_message(desk: Desk) -> None:
+async def test_progress_is_a_fraction_and_a_short_message(desk: Works) -> None:
     @task
     async def odd(context: TaskContext[Any], given: float) -> None:
         await context.progress(given, "x" * 10_000)
