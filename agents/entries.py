@@ -16,6 +16,7 @@ from .history import StoredItem
 from .model import JSON
 from .reports import task_report
 from .response import INPUT_STEP
+from .steering import HELD
 
 _PREFIX = {"message": "msg", "function_call_output": "fco", "function_call": "fc", "reasoning": "rs"}
 
@@ -29,7 +30,7 @@ def input_items(entries: Sequence[Entry], response_id: str, known: Mapping[str, 
     found: dict[str, StoredItem] = {}
     for entry in entries:
         bodies: Sequence[JSON] = ()
-        if entry.kind in ("create", "steer"):
+        if entry.kind in ("create", "steer", HELD):
             bodies = entry.payload["input"]
         elif entry.kind == "message":
             bodies = [user_message(entry.payload["text"])]

@@ -68,7 +68,8 @@ class TurnLoop:
             if has_more and not await self._runs.act(calls, resumed=resumed):
                 return "parked"
             if journal.asks_client:
-                await journal.finish(Outcome(status="completed", result=self._said()))
+                required = journal.required_input()
+                await journal.finish(Outcome(status="completed", result=self._said(), required=required))
                 return "finished"
             if replied and self._boundary is not None and await self._boundary.arrived():
                 await journal.finish(Outcome(status="incomplete", ended="steered", result=self._said()))

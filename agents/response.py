@@ -59,6 +59,7 @@ class Outcome:
     error: str | None = None  # safe to show
     limit: str = ""
     result: str | None = None  # the text of its last message
+    required: tuple[JSON, ...] = ()  # what the client is to send, in the API's form: outputs of its functions
 
 
 def triggers_of(task_ids: Sequence[str]) -> str:

@@ -29,6 +29,7 @@ from .batch import Batch
 from .events import encoded, said_in
 from .history import StoredItem
 from .response import Ended, Outcome, Verdict
+from .steering import HELD, hold
 from .table import Item
 
 item, turn, conversation = table(Item), table(Turn), table(Conversation)
@@ -117,7 +118,8 @@ def open_turn(conn: Connection, claim: Claim) -> Opening | None:
     if found["started_by"] == "steer" and not found["agent"] and found["previous_id"]:
         before = turns.read(conn, found["previous_id"])
         agent = agent if before is None else before["agent"] or agent
-    entries, steered = waiting(conn, conversation_id, found["id"])
+    by_person = found["started_by"] in ("create", "steer")
+    entries, steered = waiting(conn, conversation_id, found["id"], held=by_person)
     last, items = items_after(conn, conversation_id, 0)
     return Opening(found, str(agent), str(about[1]), entries, items, last, steered)
 
@@ -134,24 +136,16 @@ def items_after(conn: Connection, conversation_id: str, position: int) -> tuple[
     return int(found[-1][0]) if found else 0, items
 
 
-def load_items(conn: Connection, conversation_id: str) -> list[StoredItem]:
-    """The whole history, oldest first."""
-    items: list[StoredItem] = []
-    last, page = items_after(conn, conversation_id, 0)
-    while page:
-        items += page
-        last, page = items_after(conn, conversation_id, last) if len(page) == PAGE else (0, [])
-    return items
-
-
-def waiting(conn: Connection, conversation_id: str, response_id: str) -> tuple[list[Entry], bool]:
+def waiting(
+    conn: Connection, conversation_id: str, response_id: str, *, held: bool = False
+) -> tuple[list[Entry], bool]:
     """What waits to enter with this response (its own inputs, notices, messages), and whether it is steered. Reads
     only.
     """
     entries: list[Entry] = []
     steered = False
     for number, kind, of_response, target_id, payload in conn.all(inbox.WAITING, {"id": conversation_id}):
-        if kind not in ("create", "steer") or of_response == response_id:
+        if of_response == response_id or (kind == HELD and held) or kind not in ("create", "steer", HELD):
             entries.append(Entry(int(number), str(kind), of_response, target_id, from_json(payload)))
         steered = steered or (kind == "steer" and target_id == response_id)
     return entries, steered
@@ -198,7 +192,7 @@ def _take(conn: Connection, ref: Ref, taken: Sequence[Entry]) -> None:
     """These inputs have entered the conversation."""
     for entry in taken:
         conn.run(inbox.TAKE, {"id": ref.conversation_id, "number": entry.number, "by": ref.response_id})
-    from_clients = sum(entry.kind in ("create", "steer") for entry in taken)
+    from_clients = sum(entry.kind in ("create", "steer", HELD) for entry in taken)
     if from_clients:
         conn.run(inbox.INPUTS_TAKEN, {"id": ref.conversation_id, "count": from_clients})
 
@@ -268,7 +262,7 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
         if verdict != "ended":
             save(conn, ref, batch.without_last_event())
             return verdict
-    save(conn, ref, batch)
+    save(conn, ref, hold(conn, ref.conversation_id, ref.response_id, batch, outcome.required))
     given = {"status": outcome.status, "ended": outcome.ended, "error": outcome.error, "finished_at": conn.wall()}
     conn.run(TURN_ENDED, {"id": ref.response_id, **given})
     conn.run(SET_HEAD, {"id": ref.conversation_id, "head": ref.response_id})

@@ -205,6 +205,15 @@ class Transcript:
             output = [wire_item(one.id, one.body, one.status, one.agent) for one in own]
         return response_body(self.about, outcome, output, self.usage)
 
+    def required_input(self) -> tuple[JSON, ...]:
+        """Stubs of what the client is to send for the calls that it is to run."""
+        bodies = [self.items[self._places[one]].body for one in self._index]
+        return tuple(
+            {"type": "function_call_output", "call_id": body["call_id"], "name": body["name"]}
+            for body in bodies
+            if body.get("type") == "function_call"
+        )
+
     def last_message(self) -> str:
         """The text of the response's last message; empty when it has none."""
         for item_id in reversed(self._index):

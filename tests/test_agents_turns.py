@@ -279,6 +279,47 @@ async def test_a_successor_is_taken_by_the_agent_that_was_steered(tmp_path: Path
         assert text_of(await at.say("and now?", accepted.conversation_id)) == "triage"
 
 
+async def test_a_steer_stays_pending_while_the_client_owes_an_output(tmp_path: Path) -> None:
+    gate = Gate()
+
+    @tool
+    async def hold() -> str:
+        """Holds."""
+        await gate.wait()
+        return "held"
+
+    @task
+    async def count() -> int:
+        """Counts."""
+        await gate.wait()
+        return 1
+
+    filed = call("create_task", {"task": {"name": "count", "arguments": {}}, "title": None, "again": None})
+    replies = [filed, calls(call("hold"), call("locate", call_id="c1")), say("T1 ended."), say("Berlin, then.")]
+    model = ScriptedModel(replies)
+    async with office(Desk(Agent("triage", tools=[hold], tasks=[count]), model=model), tmp_path) as at:
+        accepted = await at.create("Where am I?", request={"tools": [LOCATE]})
+        conversation_id = accepted.conversation_id
+        await at.event(conversation_id, lambda event: event["type"] == "response.mcp_call.in_progress", 2)
+        steers = [await at.steer(accepted.response_id, text) for text in ("In Berlin?", "Or not?")]
+        gate.open()
+        first = await at.ended(accepted)
+        assert first["status"] == "completed"
+        pending = await at.event(conversation_id, lambda event: event["type"] == "response.steer.pending", 2)
+        assert pending["steer"] == {"id": steers[1].steer_id, "previous_response_id": first["id"]}
+        assert pending["required_input"] == [{"type": "function_call_output", "call_id": "c1", "name": "locate"}]
+        await at.task("T1", conversation_id, "succeeded")
+        await at.quiet(conversation_id)
+        answer = [{"type": "function_call_output", "call_id": "c1", "output": "Berlin"}]
+        second = await at.ended(await at.create(answer, previous_response_id=accepted.response_id))
+        assert await at.database.read(turns.read, steers[0].response_id) is None
+    assert text_of(second) == "Berlin, then."
+    asked = model.requests[-1].items
+    said = [item["content"][0]["text"] for item in asked if item.get("role") == "user"]
+    assert said == ["Where am I?", "In Berlin?", "Or not?"]
+    assert [item["output"] for item in asked if item.get("call_id") == "c1" and "output" in item] == ["Berlin"]
+
+
 # Busy
 
 

@@ -20,7 +20,7 @@ from frontdesk.agents import Desk
 from frontdesk.agents.conversation import accept_create
 from frontdesk.agents.entries import user_message
 from frontdesk.agents.history import StoredItem, model_items, validate_items
-from frontdesk.agents.storage import load_items
+from frontdesk.agents.storage import items_after
 from frontdesk.broker import events, inbox, listing, rows, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -194,7 +194,13 @@ class Office:
                 await recorder.news.wait()
 
     async def items(self, conversation_id: str) -> list[StoredItem]:
-        return await self.database.read(load_items, conversation_id)
+        """The whole history, oldest first."""
+        items: list[StoredItem] = []
+        last, page = await self.database.read(items_after, conversation_id, 0)
+        while page:
+            items += page
+            last, page = await self.database.read(items_after, conversation_id, last)
+        return items
 
     async def child(self, label: str, conversation_id: str) -> str:
         """The conversation of a delegated run."""
