@@ -61,7 +61,7 @@ STEER_BY_INPUT_ID: Statement = Statement(
 WAITING: Statement = Statement(
     sa.select(entry.c.number, entry.c.kind, entry.c.response_id, entry.c.target_id, entry.c.payload)
     .where(entry.c.conversation_id == p("id"), entry.c.taken_by.is_(None))
-    .order_by(entry.c.number)
+    .order_by(sa.literal_column("number + 0"))  # or SQLite goes through everything that was ever taken, in this order
 )
 TAKE: Statement = Statement(
     sa.update(entry)

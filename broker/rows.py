@@ -41,7 +41,9 @@ LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for
 TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(skip_locked=True))
 BY_CREATOR: Statement = Statement(sa.select(task).where(task.c.created_by == p("created_by")))
 BY_LABEL: Statement = Statement(
-    sa.select(task).where(task.c.conversation_id == p("conversation_id"), task.c.label == p("label"))
+    sa.select(task).where(
+        task.c.conversation_id == p("conversation_id"), task.c.label == p("label"), task.c.label != word("")
+    )
 )
 TWIN: Statement = Statement(
     sa.select(task).where(
