@@ -21,12 +21,13 @@ Row: TypeAlias = Sequence[Any]
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "hints")
+    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "hints", "written")
 
     def __init__(self, engine: Engine, cursor: Cursor, now: float | None = None) -> None:
         self._engine, self._cursor, self._now = engine, cursor, now
         self._dialect: DialectName = engine.dialect
         self._moments = 0
+        self.written = False  # whether the function has run a statement that may have changed something
         self.hints: list[Hint] = []
 
     @property
@@ -41,6 +42,8 @@ class Connection:
     def all(self, statement: Statement, given: Mapping[str, Any] | None = None) -> list[Row]:
         """Runs the statement; every row is fetched before this returns."""
         sql, values = statement.bind(self._dialect, given or {})
+        if statement.writes:
+            self.written = True
         self._cursor.execute(sql, values)
         return self._cursor.fetchall()
 
@@ -52,11 +55,22 @@ class Connection:
     def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> int:
         """Runs a statement that returns no rows; how many rows it changed."""
         sql, values = statement.bind(self._dialect, given or {})
+        self.written = True
         self._cursor.execute(sql, values)
         return self._cursor.rowcount
 
+    def run_each(self, statement: Statement, given: Sequence[Mapping[str, Any]]) -> None:
+        """Runs a statement that returns no rows once for each of ``given``."""
+        if len(given) == 1:
+            self.run(statement, given[0])
+        elif given:
+            self.written = True
+            bound = [statement.bind(self._dialect, one) for one in given]
+            self._cursor.executemany(bound[0][0], [values for _, values in bound])
+
     def script(self, sql: str) -> list[Row]:
         """Runs plain SQL, for what has no Core form (pragmas, locks)."""
+        self.written = True
         self._cursor.execute(sql)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
@@ -83,3 +97,4 @@ class Connection:
         """A new function begins on this connection."""
         self._now = None
         self._moments = 0
+        self.written = False

@@ -158,7 +158,7 @@ def record_ask(conn: Connection, claim: Claim, position: int, key: str, question
     if not _is_cancelled(conn, row):
         _put(conn, claim, position, "ask", key, None, done=False)
         waits.park(conn, claim, row, question=question)
-        notices.announce(conn, row)
+        notices.asked(conn, row)
 
 
 def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:

@@ -13,7 +13,7 @@ from ..tasks.table import DurableCall, Task, Wait
 from . import rows, turns
 from .connection import Connection
 from .events import drop_deltas
-from .notices import announce
+from .notices import finished
 from .rows import TaskRow
 from .statements import Statement, p, table
 
@@ -82,8 +82,7 @@ def end(
     else:
         if row["conversation_id"] is not None and (row["progress"] is not None or row["message"]):
             drop_deltas(conn, row["conversation_id"], row["id"])
-        rows.tell(conn, row, "finished")
-        announce(conn, row)
+        finished(conn, row)
 
 
 def _release_waiters(conn: Connection, task_id: str) -> None:

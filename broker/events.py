@@ -26,8 +26,12 @@ _conversation, _row = table(Conversation), table(LogRow)
 COUNT_ON: Statement = Statement(
     sa.update(_conversation)
     .where(_conversation.c.id == p("id"))
-    .values(last_cursor=_conversation.c.last_cursor + p("count"))
-    .returning(_conversation.c.last_cursor)
+    .values(
+        last_cursor=_conversation.c.last_cursor + p("events"),
+        last_label=_conversation.c.last_label + p("labels"),
+        last_input=_conversation.c.last_input + p("inputs"),
+    )
+    .returning(_conversation.c.last_cursor, _conversation.c.last_label, _conversation.c.last_input)
 )
 INSERT: Statement = Statement(insert_row(LogRow))
 READ: Statement = Statement(
@@ -60,41 +64,51 @@ class Event:
     deltas_of: str | None = None
 
 
+def count_on(
+    conn: Connection, conversation_id: str, *, events: int = 0, labels: int = 0, inputs: int = 0
+) -> tuple[int, int, int] | None:
+    """Counts the conversation's counters on and locks it: its last cursor, label and input. None when it is gone."""
+    row = conn.one(COUNT_ON, {"id": conversation_id, "events": events, "labels": labels, "inputs": inputs})
+    return None if row is None else (row[0], row[1], row[2])
+
+
 def _run_of(event: Event) -> tuple[str, str | None]:
     return event.response_id, event.deltas_of
 
 
 def append(conn: Connection, conversation_id: str, events: Sequence[Event]) -> int:
     """Appends events; returns the cursor of the last one. Locks the conversation. Raises ConversationNotFound."""
-    row = conn.one(COUNT_ON, {"id": conversation_id, "count": len(events)})
-    if row is None:
+    counted = count_on(conn, conversation_id, events=len(events))
+    if counted is None:
         raise ConversationNotFound(conversation_id)
-    last = int(row[0])
-    insert(conn, conversation_id, last - len(events) + 1, events)
-    return last
+    insert(conn, conversation_id, counted[0] - len(events) + 1, events)
+    return counted[0]
 
 
 def insert(conn: Connection, conversation_id: str, first: int, events: Sequence[Event]) -> None:
     """Writes events whose cursors, from ``first`` on, the caller has just counted in the locked conversation."""
     for (response_id, deltas_of), run in groupby(events, _run_of):
         texts = [event.text for event in run]
-        body = texts[0] if len(texts) == 1 else "\n".join(texts)
-        if body.count("\n") != len(texts) - 1:
-            raise ValueError("the text of an event is one line of JSON")
-        conn.run(
-            INSERT,
-            {
-                "conversation_id": conversation_id,
-                "first": first,
-                "count": len(texts),
-                "response_id": response_id,
-                "deltas_of": deltas_of,
-                "body": body,
-                "created_at": conn.wall(),
-            },
-        )
-        conn.publish(Events(conversation_id, first, len(texts), response_id, body))
+        _insert_row(conn, Events(conversation_id, first, len(texts), response_id, "\n".join(texts)), deltas_of)
         first += len(texts)
+
+
+def insert_one(conn: Connection, conversation_id: str, cursor: int, event: Event) -> None:
+    """Writes the event whose cursor the caller has just counted in the locked conversation."""
+    _insert_row(conn, Events(conversation_id, cursor, 1, event.response_id, event.text), event.deltas_of)
+
+
+def _insert_row(conn: Connection, row: Events, deltas_of: str | None) -> None:
+    if row.body.count("\n") != row.count - 1:
+        raise ValueError("the text of an event is one line of JSON")
+    conn.run(
+        INSERT,
+        {
+            "conversation_id": row.conversation_id, "first": row.first, "count": row.count,
+            "response_id": row.response_id, "deltas_of": deltas_of, "body": row.body, "created_at": conn.wall(),
+        },
+    )  # fmt: skip
+    conn.publish(row)
 
 
 def drop_deltas(conn: Connection, conversation_id: str, item_id: str) -> None:

@@ -12,36 +12,41 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from pydantic_core import to_json
 
 from ..tasks.request import TaskRequest, new_id
-from ..tasks.states import Action, Status
+from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from . import rows
 from .connection import Connection
 from .endings import end, waiters_of
+from .events import count_on, insert_one
 from .failpoints import operation
 from .rows import Claim, TaskRow
 from .statements import Statement, p, table, word
 from .wakeups import TasksReady
 
 task = table(Task)
+RUNNING: Final = str(apply(Status.QUEUED, Action.CLAIM))
 
 TAKE: Statement = Statement(
     sa.update(task)
-    .where(task.c.id == p("id"), task.c.status == Status.QUEUED.value)
+    .where(task.c.id == p("id"))
     .values(
-        status=Status.RUNNING.value,
-        epoch=task.c.epoch + 1,
-        owner=p("owner"),
-        lease_until=p("lease_until"),
-        started_at=sa.func.coalesce(task.c.started_at, p("started_at")),
+        status=p("status"), epoch=p("epoch"), owner=p("owner"), lease_until=p("lease_until"),
+        started_at=p("started_at"),
     )
-    .returning(*task.columns)
-)
+)  # fmt: skip
+# What a claim and the view of a task that has begun are made of; the rest of a queued task's row is known.
+CLAIMED: Final = (
+    "id", "epoch", "kind", "name", "conversation_id", "tenant", "label", "title", "agent", "announce", "arguments",
+    "attempt", "max_attempts", "on_crash", "timeout", "parent_id", "depth", "cancel_requested", "progress", "message",
+    "error", "error_kind", "created_at", "started_at",
+)  # fmt: skip
+BEGUN: Final = {"question": None, "result": None, "abandoned": 0, "finished_at": None}
 RENEW: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"), task.c.epoch == p("epoch"), task.c.status == Status.RUNNING.value)
@@ -87,12 +92,13 @@ def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), *
         found = rows.by_creator(conn, origin.created_by)
         if found is not None:
             return found
-    label = "" if origin.conversation_id is None else rows.next_label(conn, origin.conversation_id)
+    of = origin.conversation_id
+    counted = None if of is None else count_on(conn, of, labels=1, events=1)
     row = rows.insert(
         conn,
         {
             "id": new_id("task"), "kind": request.kind, "name": request.name, "slot": "task", "queue": request.queue,
-            "tenant": origin.tenant, "conversation_id": origin.conversation_id, "label": label,
+            "tenant": origin.tenant, "conversation_id": of, "label": "" if counted is None else f"T{counted[1]}",
             "title": request.title or request.name, "agent": origin.agent, "parent_id": origin.parent_id,
             "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
             "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
@@ -101,7 +107,8 @@ def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), *
             "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
         },
     )  # fmt: skip
-    rows.tell(conn, row, "created")
+    if of is not None and counted is not None:
+        insert_one(conn, of, counted[0], rows.told(row, "created", rows.view_text(row)))
     conn.publish(TasksReady("task"))
     return row
 
@@ -110,7 +117,7 @@ def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), *
 def _candidates(names: int) -> Statement:
     """The most urgent and oldest claimable tasks among so many names, but for those that another transaction holds."""
     return Statement(
-        sa.select(task.c.id, task.c.conversation_id)
+        sa.select(*(task.c[name] for name in CLAIMED))
         .where(
             task.c.slot == p("slot"),
             task.c.status == word("queued"),
@@ -133,17 +140,20 @@ def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: 
     now = conn.now()
     given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
     given |= {"slot": slot, "now": now, "limit": limit}
-    claims: list[Claim] = []
-    for task_id, conversation_id in conn.all(_candidates(len(names)), given):
-        if not rows.try_conversation(conn, conversation_id):
+    taken: list[TaskRow] = []
+    for found in conn.all(_candidates(len(names)), given):
+        row: TaskRow = dict(zip(CLAIMED, found, strict=True)) | BEGUN
+        if not rows.try_conversation(conn, row["conversation_id"]):
             conn.publish(TasksReady(slot))
             continue
-        taken = conn.one(TAKE, {"id": task_id, "owner": owner, "lease_until": now + lease, "started_at": conn.wall()})
-        if taken is not None:
-            row = rows.as_dict(taken)
-            rows.tell(conn, row, "updated")
-            claims.append(Claim.of(row))
-    return claims
+        row["status"], row["epoch"] = RUNNING, row["epoch"] + 1
+        row["owner"], row["lease_until"] = owner, now + lease
+        row["started_at"] = row["started_at"] or conn.wall()
+        taken.append(row)
+    conn.run_each(TAKE, taken)
+    for row in taken:
+        rows.tell(conn, row, "updated")
+    return [Claim.of(row) for row in taken]
 
 
 @operation
@@ -209,14 +219,18 @@ def finish(
     abandoned: bool = False,
 ) -> None:
     """Ends the run with SUCCEED, FAIL, CANCEL or HOLD, exactly once. Raises LeaseLost."""
-    row = held_row(conn, claim, also=waiters_of(conn, claim.task_id))
+    rows.lock_conversations(conn, {claim.conversation_id})
+    if conn.dialect != "sqlite":
+        rows.lock(conn, (claim.task_id, *waiters_of(conn, claim.task_id)))
+    row = rows.held(conn, claim)
     end(conn, row, action, result=result, error=error, error_kind=error_kind, abandoned=abandoned)
 
 
 @operation
 def report(conn: Connection, claim: Claim, *, progress: float | None, message: str, log_tail: Sequence[str]) -> None:
     """Writes a run's progress and the tail of its log. Raises LeaseLost."""
-    row = held_row(conn, claim)
+    rows.lock_conversations(conn, {claim.conversation_id})
+    row = rows.held(conn, claim)
     told = (row["progress"], row["message"]) != (progress, message)
     row.update(progress=progress, message=message, log_tail=to_json(list(log_tail)).decode())
     conn.run(PROGRESS, row)

@@ -16,8 +16,8 @@ from pydantic_core import from_json, to_json
 from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from .connection import Connection, Row
-from .errors import ConversationNotFound, LeaseLost
-from .events import Event, append
+from .errors import LeaseLost
+from .events import Event, count_on, insert_one
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation
 
@@ -27,8 +27,8 @@ task = table(Task)
 conversation = table(Conversation)
 COLUMNS: Final = tuple(column.name for column in task.columns)
 SHOWN_RESULT: Final = 16_384  # characters of JSON that an event carries; the rest is read with the task
-# In the words of the partial indexes, which SQLite compares with the query's.
-IS_LIVE: Final = task.c.status.in_([word("queued"), word("running"), word("waiting")])
+# In the words of the partial indexes, which SQLite compares with the query's; claiming does not touch these indexes.
+IS_LIVE: Final = task.c.finished_at.is_(None)
 
 LOCK_CONVERSATION: Statement = Statement(
     sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update()
@@ -39,7 +39,15 @@ TRY_CONVERSATION: Statement = Statement(
 READ: Statement = Statement(sa.select(task).where(task.c.id == p("id")))
 LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
 TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(skip_locked=True))
-BY_CREATOR: Statement = Statement(sa.select(task).where(task.c.created_by == p("created_by")))
+HELD: Statement = Statement(
+    sa.select(
+        task.c.status, task.c.epoch, task.c.slot, task.c.cancel_requested, task.c.progress, task.c.message,
+        task.c.error, task.c.error_kind,
+    ).where(task.c.id == p("id")).with_for_update()
+)  # fmt: skip
+BY_CREATOR: Statement = Statement(
+    sa.select(task).where(task.c.created_by == p("created_by"), task.c.created_by.is_not(None))
+)
 BY_LABEL: Statement = Statement(
     sa.select(task).where(
         task.c.conversation_id == p("conversation_id"), task.c.label == p("label"), task.c.label != word("")
@@ -53,12 +61,6 @@ TWIN: Statement = Statement(
     )
 )
 INSERT: Statement = Statement(insert_row(Task))
-NEXT_LABEL: Statement = Statement(
-    sa.update(conversation)
-    .where(conversation.c.id == p("id"))
-    .values(last_label=conversation.c.last_label + 1)
-    .returning(conversation.c.last_label)
-)
 DEFAULTS: Final[TaskRow] = defaults(Task)
 
 
@@ -83,13 +85,17 @@ class Claim:
     parent_id: str | None
     depth: int
     cancel_requested: bool
+    announce: str
+    created_at: float
+    started_at: float
 
     @classmethod
     def of(cls, row: TaskRow) -> Claim:
         return cls(
             row["id"], row["epoch"], row["kind"], row["name"], row["conversation_id"], row["tenant"], row["label"],
             row["title"], row["agent"], row["arguments"], row["attempt"], row["max_attempts"], row["on_crash"],
-            row["timeout"], row["parent_id"], row["depth"], bool(row["cancel_requested"]),
+            row["timeout"], row["parent_id"], row["depth"], bool(row["cancel_requested"]), row["announce"],
+            row["created_at"], row["started_at"],
         )  # fmt: skip
 
 
@@ -103,12 +109,6 @@ def insert(conn: Connection, values: TaskRow) -> TaskRow:
     row = {**DEFAULTS, **values}
     conn.run(INSERT, row)
     return row
-
-
-def next_label(conn: Connection, conversation_id: str) -> str:
-    """Counts the conversation's tasks on, and locks it."""
-    row = conn.one(NEXT_LABEL, {"id": conversation_id})
-    return "" if row is None else f"T{row[0]}"
 
 
 def read(conn: Connection, task_id: str) -> TaskRow | None:
@@ -190,6 +190,24 @@ def lock_claimed(conn: Connection, claim: Claim, *others: str) -> TaskRow:
     return row
 
 
+def held(conn: Connection, claim: Claim) -> TaskRow:
+    """The run's task, locked: what its view and its end need, no more, because every end of a run comes here.
+
+    Lock its conversation first. Raises LeaseLost when the claim is over.
+    """
+    found = conn.one(HELD, {"id": claim.task_id})
+    if found is None or found[0] != Status.RUNNING or found[1] != claim.epoch:
+        raise LeaseLost(claim.task_id, claim.epoch)
+    return {
+        "id": claim.task_id, "epoch": claim.epoch, "kind": claim.kind, "name": claim.name, "slot": found[2],
+        "conversation_id": claim.conversation_id, "tenant": claim.tenant, "label": claim.label, "title": claim.title,
+        "agent": claim.agent, "attempt": claim.attempt, "announce": claim.announce, "created_at": claim.created_at,
+        "started_at": claim.started_at, "status": found[0], "cancel_requested": found[3], "progress": found[4],
+        "message": found[5], "error": found[6], "error_kind": found[7], "question": None, "result": None,
+        "abandoned": 0, "finished_at": None,
+    }  # fmt: skip
+
+
 def change(conn: Connection, row: TaskRow, action: Action, statement: Statement, **values: Any) -> None:
     """Applies an action by the table of states, writes it with ``statement``, and updates ``row``.
 
@@ -251,8 +269,12 @@ def tell(conn: Connection, row: TaskRow, what: str, *, passing: bool = False) ->
     conversation_id = row["conversation_id"]
     if conversation_id is None or row["kind"] == "turn":
         return
-    text = f'{{"type":"frontdesk:task.{what}","conversation":"{conversation_id}","task":{view_text(row)}}}'
-    try:
-        append(conn, conversation_id, [Event(text, deltas_of=row["id"] if passing else None)])
-    except ConversationNotFound:
-        return  # it was deleted; the task outlives it
+    counted = count_on(conn, conversation_id, events=1)
+    if counted is not None:  # else it was deleted; the task outlives it
+        insert_one(conn, conversation_id, counted[0], told(row, what, view_text(row), passing=passing))
+
+
+def told(row: TaskRow, what: str, view: str, *, passing: bool = False) -> Event:
+    """The event that `tell` appends."""
+    text = f'{{"type":"frontdesk:task.{what}","conversation":"{row["conversation_id"]}","task":{view}}}'
+    return Event(text, deltas_of=row["id"] if passing else None)

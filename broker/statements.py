@@ -64,12 +64,16 @@ def dialect_of(name: DialectName) -> sa.Dialect:
 
 
 class Statement:
-    """One statement, ready for both dialects. Immutable in meaning: compilation is cached, nothing else changes."""
+    """One statement, ready for both dialects. Immutable in meaning: compilation is cached, nothing else changes.
 
-    __slots__ = ("_core", "_ready")
+    ``writes``: whether it can change a row.
+    """
+
+    __slots__ = ("_core", "_ready", "writes")
 
     def __init__(self, core: Executable) -> None:
         self._core = core
+        self.writes = not core.is_select
         self._ready: dict[DialectName, tuple[str, Bind]] = {}
 
     def bind(self, dialect: DialectName, given: Mapping[str, Any]) -> tuple[str, Values]:

@@ -30,7 +30,9 @@ PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
 ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
 
 LIVE_TURN: Statement = Statement(
-    sa.select(task).where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE).with_for_update()
+    sa.select(task.c.id, task.c.status, task.c.slot)
+    .where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE)
+    .with_for_update()
 )
 
 
@@ -107,9 +109,9 @@ def add(conn: Connection, values: TurnRow) -> TurnRow:
 
 
 def live(conn: Connection, conversation_id: str) -> TaskRow | None:
-    """The task of the conversation's live turn, locked. Lock the conversation first."""
+    """The task of the conversation's live turn, locked: its id, status and slot. Lock the conversation first."""
     row = conn.one(LIVE_TURN, {"id": conversation_id})
-    return None if row is None else as_dict(row)
+    return None if row is None else {"id": row[0], "status": row[1], "slot": row[2]}
 
 
 def wake(conn: Connection, row: TaskRow) -> None:

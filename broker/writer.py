@@ -1,8 +1,10 @@
-"""The writer's thread: it takes all waiting functions at once, runs each in a savepoint, and commits the group.
+"""The writer's thread: it takes all waiting functions at once, runs them in one transaction, and commits the group.
 
-A function that raises is rolled back alone. When the whole transaction is lost (disk full, connection gone, deadlock)
-its functions are run again, one by one, each in a transaction of its own, so that one cannot take its neighbours down.
-Callers resume after the commit.
+A function that raises is undone alone. Most raise before they have written anything (a refusal, a lost lease), and then
+there is nothing to undo; when one has written, the group is run again with a savepoint for each function, and so are
+the next groups, in case more of that kind comes. When the whole transaction is lost (disk full, connection gone,
+deadlock) its functions are run again, one by one, each in a transaction of its own, so that one cannot take its
+neighbours down. Callers resume after the commit.
 """
 
 from __future__ import annotations
@@ -16,18 +18,18 @@ from typing import Any, Final
 
 from .calls import Call, deliver
 from .connection import Connection
-from .engine import Begun, Engine
-from .errors import DatabaseClosed, DatabaseOverloaded, DatabaseUnreachable
+from .engine import Engine
+from .errors import DatabaseClosed, DatabaseOverloaded
 from .failpoints import Failpoint
+from .transactions import TransactionLost, Transactions
 from .wakeups import Hint, Hub
 
 log = logging.getLogger("frontdesk.writer")
 
 WAITING_LIMIT: Final = 20_000
 GROUP_SECONDS: Final = 0.005
+CAREFUL_GROUPS: Final = 50  # that are run with savepoints after one that would have needed them
 REPEATS: Final = 5  # of a function that other transactions stop
-RECONNECT_SECONDS: Final = 10.0  # how long a function waits for a lost connection to come back
-RECONNECT_PAUSE: Final = 0.1
 
 
 class Writer:
@@ -41,14 +43,13 @@ class Writer:
         self._rest: deque[Call[Any]] = deque()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._raw: Any = None
-        self._begun = Begun()
-        self._lost_since: float | None = None
+        self._transactions = Transactions(engine, self._closing)
+        self._careful = 0
 
     def start(self, prepare: Callable[[Connection, Engine], None]) -> None:
         """Connects, brings the schema up to date with ``prepare``, then starts the thread. Raises a DatabaseError."""
         call: Call[None] = Call(prepare, (self._engine,))
-        self._raw = self._engine.open_writer()
+        self._transactions.open()
         self._alone(call)
         if call.error is not None:
             raise call.error
@@ -83,9 +84,7 @@ class Writer:
             self._lock.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
-        if self._raw is not None:
-            self._raw.close()
-            self._raw = None
+        self._transactions.close()
 
     def _run(self) -> None:
         while True:
@@ -126,40 +125,69 @@ class Writer:
     def _together(self, calls: list[Call[Any]]) -> None:
         """Runs ``calls``, and those that wait behind them (added to the list), in one transaction."""
         try:
-            connection = self._begin()
+            connection = self._transactions.begin()
         except Exception as error:
-            self._roll_back()
+            self._transactions.roll_back()
             calls[0].failed(self._engine.translate(error), error)
             return
         try:
-            self._fill(connection, calls)
+            try:
+                self._fill(connection, calls)
+            except _Written:
+                connection = self._carefully(calls)
             self._commit(connection, calls)
         except Exception as error:
-            self._roll_back()
+            self._transactions.roll_back()
             log.info("a transaction of %d functions was lost, running them one by one: %s", len(calls), error)
             for call in calls:
                 self._alone(call)
 
     def _fill(self, connection: Connection, calls: list[Call[Any]]) -> None:
-        """Runs functions in the transaction until none is waiting, or it is full. Raises TransactionLost."""
+        """Runs functions in the transaction until none is waiting, or it is full. Raises TransactionLost, _Written."""
         until = time.monotonic() + GROUP_SECONDS
+        run = self._in_savepoint if self._careful else self._without_savepoint
+        self._careful = max(0, self._careful - 1)
         waiting: Call[Any] | None = calls[0]
         while waiting is not None:
-            self._in_savepoint(connection, waiting)
+            run(connection, waiting)
             if len(calls) >= self._engine.group or time.monotonic() > until:
                 return
             waiting = self._next()
             if waiting is not None:
                 calls.append(waiting)
 
+    def _carefully(self, calls: list[Call[Any]]) -> Connection:
+        """Runs the functions again, in a new transaction, each in a savepoint."""
+        self._careful = CAREFUL_GROUPS
+        self._transactions.roll_back()
+        connection = self._transactions.begin()
+        for call in calls:
+            self._in_savepoint(connection, call)
+        return connection
+
+    def _without_savepoint(self, connection: Connection, call: Call[Any]) -> None:
+        """Runs a function that must not fail after it has written. Raises _Written when it does."""
+        kept = len(connection.hints)
+        connection.renewed()
+        try:
+            call.result = call.function(connection, *call.args, **call.kwargs)
+        except BaseException as error:
+            if not self._transactions.going_on or self._engine.may_be_repeated(error):
+                raise TransactionLost from error
+            if connection.written:
+                raise _Written from error
+            del connection.hints[kept:]
+            call.failed(self._engine.translate(error), error)
+
     def _in_savepoint(self, connection: Connection, call: Call[Any]) -> None:
         kept = len(connection.hints)
+        call.error, call.result = None, None
         connection.renewed()
         connection.script("SAVEPOINT f")
         try:
             call.result = call.function(connection, *call.args, **call.kwargs)
         except BaseException as error:
-            if not self._engine.in_transaction(self._raw) or self._engine.may_be_repeated(error):
+            if not self._transactions.going_on or self._engine.may_be_repeated(error):
                 raise TransactionLost from error
             connection.script("ROLLBACK TO f")
             del connection.hints[kept:]
@@ -171,27 +199,19 @@ class Writer:
         for again in range(REPEATS):
             call.error, call.result = None, None
             try:
-                connection = self._begin()
+                connection = self._transactions.begin()
                 call.result = call.function(connection, *call.args, **call.kwargs)
                 self._commit(connection, [call])
                 return
             except BaseException as error:
-                lost = isinstance(error, TransactionLost) or self._raw is None or self._engine.is_lost(self._raw)
-                self._roll_back()
+                lost = isinstance(error, TransactionLost) or self._transactions.lost
+                self._transactions.roll_back()
                 call.failed(self._engine.translate(error), error)
                 if lost:
-                    if again == REPEATS - 1 or not self._reconnected():
+                    if again == REPEATS - 1 or not self._transactions.reconnected():
                         return
                 elif not self._engine.may_be_repeated(error):
                     return
-
-    def _begin(self) -> Connection:
-        if self._raw is None:
-            self._raw = self._engine.open_writer()
-        cursor = self._engine.cursor(self._raw)
-        self._begun = self._engine.begin(self._raw, cursor, write=True)
-        self._lost_since = None
-        return Connection(self._engine, cursor, self._begun.now)
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
         """Commits, then wakes who listens. Raises TransactionLost when the connection is gone and nothing was kept."""
@@ -199,80 +219,23 @@ class Writer:
         if self._failpoint:
             names = [call.name for call in calls if call.error is None]
             self._failpoint.reached("before", names)
-        try:
-            self._raw.commit()
-        except Exception as error:
-            if not self._engine.is_lost(self._raw) or self._begun.mark is None:
-                raise
-            if not self._was_committed(self._begun.mark):
-                raise TransactionLost from error
+        self._transactions.commit()
         if self._failpoint:
             self._failpoint.reached("after", names)
-        if connection.hints or self._begun.others:
+        if connection.hints or self._transactions.others:
             self._publish(connection.hints)
-
-    def _was_committed(self, mark: str) -> bool:
-        """What became of a commit whose answer was lost: asked of the database, as soon as it can be reached again.
-
-        Raises DatabaseUnreachable when it cannot, or does not know yet; then the function must not be run again.
-        """
-        self._roll_back()
-        while self._reconnected():
-            try:
-                decided = self._engine.was_committed(self._raw, mark)
-            except Exception as error:
-                log.warning("what became of a commit could not be asked: %s", error)
-                self._roll_back()
-                continue
-            if decided is not None:
-                return decided
-        raise DatabaseUnreachable(
-            self._engine.name, "the connection was lost at a commit, whether it was kept is unknown"
-        )
-
-    def _reconnected(self) -> bool:
-        """Tries to connect again, with pauses, until the database has been away for too long; whether it is
-        connected."""
-        while not self._closing.is_set():
-            now = time.monotonic()
-            self._lost_since = self._lost_since or now
-            if now - self._lost_since >= RECONNECT_SECONDS:
-                return False
-            self._closing.wait(RECONNECT_PAUSE)
-            try:
-                if self._raw is None:
-                    self._raw = self._engine.open_writer()
-            except Exception as error:
-                log.warning("the database is away, trying again: %s", error)
-            else:
-                return True
-        return False
 
     def _publish(self, hints: list[Hint]) -> None:
         """Wakes who listens. It is committed: whatever fails here must not have it run again."""
         try:
             self._hub.publish(hints)
-            if self._begun.others:
+            if self._transactions.others:
                 self._hub.publish_everything()
             if self.tell is not None:
                 self.tell(hints)
         except Exception:
             log.exception("listeners were not woken; they find what was committed when they look")
 
-    def _roll_back(self) -> None:
-        if self._raw is None:
-            return
-        try:
-            if self._engine.is_lost(self._raw):
-                self._raw.close()
-                self._raw = None
-            elif self._engine.in_transaction(self._raw):
-                self._raw.rollback()
-        except Exception as error:
-            log.warning("rolling back failed, the connection is opened again: %s", error)
-            self._raw.close()
-            self._raw = None
 
-
-class TransactionLost(Exception):
-    """The group's transaction is gone, with everything in it."""
+class _Written(Exception):
+    """A function raised after it had written, and there is no savepoint to go back to."""

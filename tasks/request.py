@@ -5,6 +5,7 @@ defined should not pay for a database.
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -16,8 +17,12 @@ Announce = Literal["respond", "note", "none"]
 
 
 def new_id(prefix: str) -> str:
-    """A new global id, ``prefix_`` and 32 random hexadecimal digits."""
-    return f"{prefix}_{secrets.token_hex(16)}"
+    """A new global id: ``prefix_``, the milliseconds since 1970 and 80 random bits, 32 hexadecimal digits together.
+
+    Ids that are made one after the other lie together in every index: a commit writes fewer pages. No order may be read
+    from them, because clocks jump.
+    """
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 Name = Annotated[str, Limit(min_length=1, max_length=200)]

@@ -79,7 +79,7 @@ class Task(Base, table=True):
 
     created_at: float = 0.0
     started_at: float | None = None
-    finished_at: float | None = None
+    finished_at: float | None = None  # set when the task ends, and then only: live tasks are those without it
 
     __table_args__ = (
         partial(
@@ -104,7 +104,7 @@ class Task(Base, table=True):
             "frontdesk_task_live_turn",
             "conversation_id",
             unique=True,
-            where="kind = 'turn' AND status IN ('queued', 'running', 'waiting')",
+            where="kind = 'turn' AND finished_at IS NULL",
         ),
         partial(
             "frontdesk_task_label",
@@ -113,8 +113,17 @@ class Task(Base, table=True):
             unique=True,
             where="label <> ''",
         ),
-        sa.Index("frontdesk_task_created_by", "created_by", unique=True),
-        sa.Index("frontdesk_task_parent", "parent_id"),
+        partial(
+            "frontdesk_task_created_by",
+            "created_by",
+            unique=True,
+            where="created_by IS NOT NULL",
+        ),
+        partial(
+            "frontdesk_task_parent",
+            "parent_id",
+            where="parent_id IS NOT NULL",
+        ),
         partial(
             "frontdesk_task_listing",
             "tenant",
@@ -126,7 +135,7 @@ class Task(Base, table=True):
             "frontdesk_task_twin",
             "conversation_id",
             "fingerprint",
-            where="status IN ('queued', 'running', 'waiting')",
+            where="finished_at IS NULL",
         ),
     )
 

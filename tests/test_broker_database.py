@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from frontdesk.broker import calls, errors, schema, urls, writer
+from frontdesk.broker import calls, errors, schema, transactions, urls, writer
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.schema import put, read
@@ -535,7 +535,7 @@ async def test_a_function_that_always_kills_its_connection_is_given_up(postgresq
 async def test_a_database_that_is_away_for_too_long_is_an_error_and_nothing_is_lost(
     postgresql: Server, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "RECONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(transactions, "RECONNECT_SECONDS", 0.2)
     database = Database.open(postgresql_url)
     await database.write(note, "test:1")
     name = sql.Identifier(postgresql_url.split("/")[3].split("?")[0])
@@ -588,7 +588,7 @@ async def test_a_commit_that_cannot_be_looked_up_is_an_error_and_is_not_made_aga
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database.open(wire.url)
-    monkeypatch.setattr(writer, "RECONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(transactions, "RECONNECT_SECONDS", 0.3)
     runs: list[int] = []
 
     def adding(conn: Connection) -> None:

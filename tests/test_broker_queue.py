@@ -118,6 +118,7 @@ def test_a_claim_says_everything_that_a_run_needs(store: Store) -> None:
         task_id=row["id"], epoch=1, kind="function", name="work", conversation_id=conversation, tenant="acme",
         label="T2", title="work", agent="", arguments='{"n":1}', attempt=1, max_attempts=3, on_crash="retry",
         timeout=3.0, parent_id=parent.task_id, depth=1, cancel_requested=False,
+        announce="respond", created_at=row["created_at"], started_at=claim.started_at,
     )  # fmt: skip
     after = store.row(row["id"])
     assert (after["status"], after["owner"], after["epoch"]) == ("running", "someone", 1)

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from pydantic_core import from_json
 
-from frontdesk.broker import queue, recorder, supervision, worker, writer
+from frontdesk.broker import queue, recorder, supervision, transactions, worker
 from frontdesk.broker.cancel import cancel_task
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -528,7 +528,7 @@ async def test_claims_that_do_not_arrive_are_found_again(
     wire: Wire, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The connection goes while a claim is committed, and the database stays away for longer than is waited for."""
-    monkeypatch.setattr(writer, "RECONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(transactions, "RECONNECT_SECONDS", 0.1)
     claimed: list[str] = []
     claim = queue.claim
 

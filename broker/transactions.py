@@ -1,0 +1,127 @@
+"""The writer's connection: begins and ends its transactions, and opens it again when it was lost.
+
+What became of a commit whose answer was lost is asked of the database. Which functions are run is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Final
+
+from .connection import Connection
+from .engine import Begun, Engine
+from .errors import DatabaseUnreachable
+
+log = logging.getLogger("frontdesk.writer")
+
+RECONNECT_SECONDS: Final = 10.0  # how long a function waits for a lost connection to come back
+RECONNECT_PAUSE: Final = 0.1
+
+
+class TransactionLost(Exception):
+    """The transaction is gone, with everything in it."""
+
+
+class Transactions:
+    """One transaction after the other on one connection, all from one thread. ``closing`` ends attempts to connect."""
+
+    def __init__(self, engine: Engine, closing: threading.Event) -> None:
+        self._engine, self._closing = engine, closing
+        self._raw: Any = None
+        self._begun = Begun()
+        self._lost_since: float | None = None
+
+    @property
+    def others(self) -> bool:
+        """Whether another process has committed since the transaction before this one."""
+        return self._begun.others
+
+    @property
+    def going_on(self) -> bool:
+        """Whether the transaction is still there; the database may have rolled it back by itself."""
+        return self._raw is not None and self._engine.in_transaction(self._raw)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._raw is None or self._engine.is_lost(self._raw)
+
+    def open(self) -> None:
+        """Connects. Raises a DatabaseError."""
+        if self._raw is None:
+            self._raw = self._engine.open_writer()
+
+    def close(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+    def begin(self) -> Connection:
+        """What functions of one transaction are given."""
+        self.open()
+        cursor = self._engine.cursor(self._raw)
+        self._begun = self._engine.begin(self._raw, cursor, write=True)
+        self._lost_since = None
+        return Connection(self._engine, cursor, self._begun.now)
+
+    def commit(self) -> None:
+        """Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot
+        be known."""
+        try:
+            self._raw.commit()
+        except Exception as error:
+            if not self._engine.is_lost(self._raw) or self._begun.mark is None:
+                raise
+            if not self._was_committed(self._begun.mark):
+                raise TransactionLost from error
+
+    def roll_back(self) -> None:
+        """Ends what there is of a transaction; it never raises."""
+        if self._raw is None:
+            return
+        try:
+            if self._engine.is_lost(self._raw):
+                self.close()
+            elif self._engine.in_transaction(self._raw):
+                self._raw.rollback()
+        except Exception as error:
+            log.warning("rolling back failed, the connection is opened again: %s", error)
+            self.close()
+
+    def _was_committed(self, mark: str) -> bool:
+        """What became of a commit whose answer was lost: asked of the database, as soon as it can be reached again.
+
+        Raises DatabaseUnreachable when it cannot, or does not know yet; then the function must not be run again.
+        """
+        self.roll_back()
+        while self.reconnected():
+            try:
+                decided = self._engine.was_committed(self._raw, mark)
+            except Exception as error:
+                log.warning("what became of a commit could not be asked: %s", error)
+                self.roll_back()
+                continue
+            if decided is not None:
+                return decided
+        raise DatabaseUnreachable(
+            self._engine.name, "the connection was lost at a commit, whether it was kept is unknown"
+        )
+
+    def reconnected(self) -> bool:
+        """Tries to connect again, with pauses, until the database has been away for too long; whether it is
+        connected."""
+        while not self._closing.is_set():
+            now = time.monotonic()
+            self._lost_since = self._lost_since or now
+            if now - self._lost_since >= RECONNECT_SECONDS:
+                return False
+            self._closing.wait(RECONNECT_PAUSE)
+            try:
+                self.open()
+            except Exception as error:
+                log.warning("the database is away, trying again: %s", error)
+            else:
+                return True
+        return False
