@@ -159,11 +159,15 @@ class FunctionRuns:
         await self._end(run, recorder, end)
 
     async def _end(self, run: Run, recorder: RunRecorder, end: Ending, *, result: str | None = None) -> None:
-        """The last writes of a run; nothing can cancel them."""
+        """The last writes of a run; nothing can cancel them: what is over is not asked to stop any more."""
         run.over = True
-        with anyio.CancelScope(shield=True):
+        if run.stop is None:
             await recorder.flush()
             await self._write(run, end, result=result)
+        else:
+            with anyio.CancelScope(shield=True):
+                await recorder.flush()
+                await self._write(run, end, result=result)
 
     async def _write(self, run: Run, end: Ending, *, result: str | None = None, abandoned: bool = False) -> None:
         write, claim = run.database.write_first, run.claim

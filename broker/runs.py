@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import anyio
 
@@ -20,24 +20,24 @@ log = logging.getLogger("frontdesk.runs")
 
 T = TypeVar("T")
 Stop = Literal["cancel", "timeout", "drain", "lost"]
-Spawn = Callable[[Callable[[], Awaitable[None]]], None]
+Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 PERSIST_SECONDS: Final = 0.5
 
 
 class Run:
-    """One claim at work. Everything here belongs to the worker's event loop, except ``cancel``, which threads read."""
+    """One claim at work. Everything here belongs to the worker's event loop; threads may keep and read ``cancel``."""
 
     def __init__(self, claim: Claim, database: Database, spawn: Spawn) -> None:
         self.claim, self.database = claim, database
-        self.spawn = spawn  # starts a coroutine function beside the run, in the worker's task group
-        self.cancel = threading.Event()
+        self.spawn = spawn  # starts a coroutine function beside the run, in the worker's loop
         self.left = asyncio.Event()  # set when nobody waits for the run's thread any more
         self.gone = asyncio.Event()  # set when the run has left its slot
         self.scope = anyio.CancelScope()
         self.stop: Stop | None = None
         self.begun = False  # a function's own code has begun; set by its handler
         self.over = False  # its claim has been ended; what still comes is ignored
+        self._cancel: threading.Event | None = None
         self._afterwards: list[Callable[[], None]] = []
         self._when_asked: list[Callable[[], None]] = []
 
@@ -45,6 +45,15 @@ class Run:
     def held(self) -> Held:
         """The claim, as the queue names it."""
         return self.claim.task_id, self.claim.epoch
+
+    @property
+    def cancel(self) -> threading.Event:
+        """Set when the run is asked to stop."""
+        if self._cancel is None:
+            self._cancel = threading.Event()
+            if self.stop is not None:
+                self._cancel.set()
+        return self._cancel
 
     def when_asked(self, function: Callable[[], None]) -> None:
         """Calls ``function`` when the run is asked to stop for a reason of its own: a cancel, a timeout."""
@@ -62,13 +71,15 @@ class Run:
 
     def ask(self, stop: Stop) -> bool:
         """Stops the run; whether this was the first time. A lost lease wins over everything: nothing may be written any
-        more."""
+        more. A run that is over is left to its last write."""
         first = self.stop is None
         if first or stop == "lost":
             self.stop = stop
         if first:
-            self.cancel.set()
-            self.scope.cancel()
+            if self._cancel is not None:
+                self._cancel.set()
+            if not self.over:
+                self.scope.cancel()
             if stop in ("cancel", "timeout"):
                 for function in self._when_asked:
                     function()

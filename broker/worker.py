@@ -11,13 +11,12 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import anyio
-from anyio.abc import TaskGroup
 
 from . import leases, queue
 from .clock import Owner
@@ -84,7 +83,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = asyncio.Event()
-        self._starting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._beat = Heartbeat(database, lease, self._renewed)
 
     def start(self) -> None:
@@ -134,15 +133,15 @@ class Worker:
             async with anyio.create_task_group() as group:
                 for slots in self._slots:
                     if slots.size and slots.handlers:
-                        group.start_soon(self._dispatch, group, slots)
+                        group.start_soon(self._dispatch, slots)
                 group.start_soon(self._look_after)
-                group.start_soon(self._starter, group)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()
                 group.cancel_scope.cancel()
         finally:
             self._beat.stop()
+            await self._cancel_all()
             if self._closing is not None:
                 await self._closing()
 
@@ -172,7 +171,28 @@ class Worker:
     def _runs(self) -> list[Run]:
         return [run for slots in self._slots for run in slots.running.values()]
 
-    async def _dispatch(self, group: TaskGroup, slots: Slots) -> None:
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Starts a coroutine function beside everything else, also from a callback of the loop. What it raises is
+        logged. (A task group costs three times as much, and a run is started for every task.)"""
+        assert self._loop is not None
+        started = self._loop.create_task(function(*args))
+        self._tasks.add(started)
+        started.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a run, or something beside it, failed in the worker's own code", exc_info=error)
+
+    async def _cancel_all(self) -> None:
+        """Nothing that was started may outlive the worker, unless it ignores being cancelled."""
+        with anyio.CancelScope(shield=True):
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+
+    async def _dispatch(self, slots: Slots) -> None:
         """Claims as much as there are free slots, whenever there may be something to claim."""
         woken = asyncio.Event()
         listening = self._database.hub.listen("ready", slots.slot, woken.set)
@@ -187,7 +207,7 @@ class Worker:
                 wanted = slots.free
                 claims = await self._claim(slots.slot, names, wanted)
                 for claim in claims:
-                    self._start(group, slots, claim)
+                    self._start(slots, claim)
                 if len(claims) < wanted:
                     with anyio.move_on_after(self._poll):
                         await woken.wait()
@@ -211,25 +231,13 @@ class Worker:
         await anyio.sleep(self._poll)
         return []
 
-    def _start(self, group: TaskGroup, slots: Slots, claim: Claim) -> None:
-        run = Run(claim, self._database, self._starting.put_nowait)
+    def _start(self, slots: Slots, claim: Claim) -> None:
+        run = Run(claim, self._database, self._spawn)
         slots.running[run.held] = run
         self._beat.add(run.held)
         if self._draining.is_set():
             run.ask("drain")  # before it has begun: it is given back as it was
-        group.start_soon(self._run, slots, run)
-
-    async def _starter(self, group: TaskGroup) -> None:
-        """Starts what runs ask for; a task group may not be used from the loop's callbacks, where cancels arrive."""
-
-        async def start(function: Callable[[], Awaitable[None]]) -> None:
-            try:
-                await function()
-            except Exception:
-                log.exception("something beside a run failed")
-
-        while True:
-            group.start_soon(start, await self._starting.get())
+        self._spawn(self._run, slots, run)
 
     async def _run(self, slots: Slots, run: Run) -> None:
         listening = self._database.hub.listen("cancel", run.claim.task_id, lambda: self._cancel(run))
