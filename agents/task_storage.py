@@ -113,8 +113,8 @@ def _about(
     """Does something with a task, in one commit with the output of the call that asks for it."""
     child = turns.of_task(conn, task_id)
     others = () if child is None else (child["conversation_id"],)
-    queue.held_row(conn, ref.claim, ref.conversation_id, *others)
-    row = rows.lock(conn, [task_id])[task_id]
+    queue.held_row(conn, ref.claim, ref.conversation_id, *others, also=[task_id])
+    row = rows.lock_now(conn, [task_id])[task_id]
     output = act(row)
     storage.save(conn, ref, slot.put_into(batch, output))
     return output
@@ -148,7 +148,7 @@ def wait_or_park(
 
     ``deadline`` is on the database's clock. A person's input ends a wait; one in a circle is refused. Raises LeaseLost.
     """
-    row = queue.held_row(conn, ref.claim, ref.conversation_id)
+    row = queue.held_row(conn, ref.claim, ref.conversation_id, also=awaited)
     reason = ""
     try:
         why = _why(conn, ref, row, awaited, need, deadline)

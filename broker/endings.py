@@ -43,8 +43,20 @@ FORGET_CALLS: Statement = Statement(sa.delete(durable).where(durable.c.task_id =
 
 
 def waiters_of(conn: Connection, *task_ids: str) -> list[str]:
-    """The tasks that `end` will lock when these end: lock them together, in the order of their ids."""
+    """The tasks that `end` will lock when these end: lock them together, in the order of their ids. One that begins to
+    wait between this and the lock is locked then, out of order."""
     return [str(found[0]) for one in task_ids for found in conn.all(WAITERS, {"id": one})]
+
+
+def try_to_hold(conn: Connection, task_id: str, conversation_id: str | None) -> TaskRow | None:
+    """Locks a task and all that `end` will lock; None when another transaction has one of them. Never waits."""
+    row = rows.try_lock(conn, task_id, conversation_id)
+    if row is None or conn.dialect == "sqlite":
+        return row
+    others = waiters_of(conn, task_id)
+    if row["conversation_id"] is not None:
+        others += turns.live_id(conn, row["conversation_id"])
+    return row if all(conn.one(rows.TRY_LOCK, {"id": one}) for one in others) else None
 
 
 def end(
@@ -91,7 +103,7 @@ def _release_waiters(conn: Connection, task_id: str) -> None:
     waiters = waiters_of(conn, task_id)
     if not waiters:
         return
-    for waiter, row in rows.lock(conn, waiters).items():
+    for waiter, row in rows.lock_now(conn, waiters).items():
         conn.run(DROP_EDGE, {"id": task_id, "waiter_id": waiter})
         counted = conn.one(DECREMENT, {"id": waiter})
         if counted is not None and counted[0] <= 0 and counted[1] == Status.WAITING:

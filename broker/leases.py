@@ -15,7 +15,7 @@ from ..tasks.table import Task
 from . import rows
 from .clock import Owner, is_dead
 from .connection import Connection
-from .endings import end
+from .endings import end, try_to_hold, waiters_of
 from .failpoints import operation
 from .queue import Held, held_row, requeue
 from .rows import Claim, TaskRow
@@ -50,7 +50,7 @@ def sweep(conn: Connection, limit: int = 100) -> int:
     now = conn.now()
     moved = wake_due(conn, limit)
     for task_id, conversation_id in conn.all(EXPIRED, {"now": now, "limit": limit}):
-        row = rows.try_lock(conn, str(task_id), conversation_id)
+        row = try_to_hold(conn, str(task_id), conversation_id)
         if row is not None and row["status"] == Status.RUNNING and row["lease_until"] <= now:
             lose(conn, row)
             moved += 1
@@ -70,7 +70,7 @@ def recover(conn: Connection) -> int:
         if ours or not (conn.alone or is_dead(str(owner))):
             continue
         ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
-        for row in rows.lock_with_conversations(conn, ids).values():
+        for row in rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)]).values():
             if row["status"] == Status.RUNNING and row["owner"] == owner:
                 lose(conn, row)
                 moved += 1
@@ -85,7 +85,7 @@ def release_all(conn: Connection, owners: Collection[str]) -> int:
     moved = 0
     for owner in owners:
         ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
-        for row in rows.lock_with_conversations(conn, ids).values():
+        for row in rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)]).values():
             if row["status"] == Status.RUNNING and row["owner"] == owner:
                 requeue(conn, row, Action.RELEASE)
                 moved += 1
@@ -96,7 +96,7 @@ def release_all(conn: Connection, owners: Collection[str]) -> int:
 def give_up(conn: Connection, claim: Claim) -> None:
     """The run was stopped because its worker ends. It is given back, with no attempt counted; a function that must not
     be run twice ends, as it would had the worker crashed. Raises LeaseLost."""
-    row = held_row(conn, claim)
+    row = held_row(conn, claim, also=waiters_of(conn, claim.task_id))
     if row["kind"] == "function" and row["on_crash"] != "retry":
         lose(conn, row)
     else:

@@ -47,12 +47,15 @@ CLAIMED: Final = (
     "error", "error_kind", "created_at", "started_at",
 )  # fmt: skip
 BEGUN: Final = {"question": None, "result": None, "abandoned": 0, "finished_at": None}
-RENEW: Statement = Statement(
-    sa.update(task)
-    .where(task.c.id == p("id"), task.c.epoch == p("epoch"), task.c.status == Status.RUNNING.value)
-    .values(lease_until=p("lease_until"))
-    .returning(task.c.cancel_requested)
+HOLDS: Statement = Statement(
+    sa.select(task.c.status, task.c.epoch, task.c.cancel_requested).where(task.c.id == p("id"))
 )
+TRY_HELD: Statement = Statement(
+    sa.select(task.c.status, task.c.epoch, task.c.cancel_requested, word("locked"))
+    .where(task.c.id == p("id"))
+    .with_for_update(skip_locked=True)
+)
+RENEW: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(lease_until=p("lease_until")))
 REQUEUE: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"))
@@ -158,16 +161,23 @@ def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: 
 
 @operation
 def renew(conn: Connection, held: Sequence[tuple[str, int]], lease: float) -> tuple[set[Held], set[Held]]:
-    """Renews leases of (task id, epoch). Returns those that are over, and those that somebody asked to cancel."""
+    """Renews leases of (task id, epoch). Returns those that are over, and those that somebody asked to cancel.
+
+    It never waits: a task that another transaction is writing is left for the next time, three of which fit into a
+    lease.
+    """
     until = conn.now() + lease
     lost: set[Held] = set()
     cancels: set[Held] = set()
-    for one in sorted(held):
-        row = conn.one(RENEW, {"id": one[0], "epoch": one[1], "lease_until": until})
-        if row is None:
-            lost.add(one)
-        elif row[0]:
-            cancels.add(one)
+    for task_id, epoch in held:
+        row = conn.one(TRY_HELD, {"id": task_id}) or conn.one(HOLDS, {"id": task_id})
+        if row is None or row[0] != RUNNING or row[1] != epoch:
+            lost.add((task_id, epoch))
+            continue
+        if row[2]:
+            cancels.add((task_id, epoch))
+        if len(row) == 4:
+            conn.run(RENEW, {"id": task_id, "lease_until": until})
     return lost, cancels
 
 
@@ -183,7 +193,8 @@ def held_row(conn: Connection, claim: Claim, *others: str | None, also: Collecti
 def release(conn: Connection, claims: Sequence[Claim]) -> None:
     """Gives claims back: the tasks are queued again at once and no attempt is counted. Claims that are over are passed
     over."""
-    found = rows.lock_with_conversations(conn, [claim.task_id for claim in claims])
+    ids = [claim.task_id for claim in claims]
+    found = rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)])
     for claim in claims:
         row = found.get(claim.task_id)
         if row is not None and row["status"] == Status.RUNNING and row["epoch"] == claim.epoch:

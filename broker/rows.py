@@ -1,7 +1,8 @@
 """Rows of the task table: insert, read, lock, and how a task is shown. What may happen to a task is decided elsewhere.
 
-Locks: the conversation first, then tasks by id, always. SQLite has one writer and hides a forgotten lock; PostgreSQL
-does not.
+Locks: conversations first, then tasks, each by id, always; what turns out to be needed later is locked without
+waiting. So no two transactions wait for each other. SQLite has one writer and hides a forgotten lock; PostgreSQL does
+not.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ TRY_CONVERSATION: Statement = Statement(
 )
 READ: Statement = Statement(sa.select(task).where(task.c.id == p("id")))
 LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
+LOCK_NOW: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(nowait=True))
 TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(skip_locked=True))
 HELD: Statement = Statement(
     sa.select(
@@ -148,6 +150,13 @@ def lock(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
         if row is not None:
             found[one] = as_dict(row)
     return found
+
+
+def lock_now(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:
+    """Locks tasks out of their order, so it never waits: while another transaction has one of them, the function that
+    asked fails and is run again."""
+    found = {one: conn.one(LOCK_NOW, {"id": one}) for one in sorted(set(ids))}
+    return {one: as_dict(row) for one, row in found.items() if row is not None}
 
 
 def lock_with_conversations(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:

@@ -32,7 +32,10 @@ ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
 LIVE_TURN: Statement = Statement(
     sa.select(task.c.id, task.c.status, task.c.slot)
     .where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE)
-    .with_for_update()
+    .with_for_update(nowait=True)  # by then, a task may be locked that comes after it
+)
+LIVE_ID: Statement = Statement(
+    sa.select(task.c.id).where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE)
 )
 
 
@@ -112,6 +115,11 @@ def live(conn: Connection, conversation_id: str) -> TaskRow | None:
     """The task of the conversation's live turn, locked: its id, status and slot. Lock the conversation first."""
     row = conn.one(LIVE_TURN, {"id": conversation_id})
     return None if row is None else {"id": row[0], "status": row[1], "slot": row[2]}
+
+
+def live_id(conn: Connection, conversation_id: str) -> list[str]:
+    """The id of the task of the conversation's live turn, if there is one; nothing is locked."""
+    return [str(row[0]) for row in conn.all(LIVE_ID, {"id": conversation_id})]
 
 
 def wake(conn: Connection, row: TaskRow) -> None:

@@ -80,11 +80,11 @@ def park(
     comes.
 
     Returns False, and changes nothing, when there is nothing to wait for (any more), or when the run is to be
-    cancelled, which its worker does. ``row`` is the run's task as `queue.held_row` returned it. Raises CircularWait,
-    TaskNotFound.
+    cancelled, which its worker does. ``row`` is the run's task as `queue.held_row` returned it, which has also locked
+    ``awaited``. Raises CircularWait, TaskNotFound.
     """
     ids = list(dict.fromkeys(awaited))
-    found = rows.lock(conn, ids)
+    found = rows.lock_now(conn, ids)
     missing = [one for one in ids if one not in found]
     if missing:
         raise TaskNotFound(missing[0])

@@ -10,6 +10,7 @@ neighbours down. Callers resume after the commit.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -29,7 +30,8 @@ log = logging.getLogger("frontdesk.writer")
 WAITING_LIMIT: Final = 20_000
 GROUP_SECONDS: Final = 0.005
 CAREFUL_GROUPS: Final = 50  # that are run with savepoints after one that would have needed them
-REPEATS: Final = 5  # of a function that other transactions stop
+REPEATS: Final = 8  # of a function that other transactions stop
+REPEAT_PAUSE: Final = 0.01
 
 
 class Writer:
@@ -212,6 +214,8 @@ class Writer:
                         return
                 elif not self._engine.may_be_repeated(error):
                     return
+                else:
+                    time.sleep(random.uniform(0, REPEAT_PAUSE))  # whoever was in the way is at its end
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
         """Commits, then wakes who listens. Raises TransactionLost when the connection is gone and nothing was kept."""

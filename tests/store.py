@@ -144,7 +144,7 @@ class Store:
 
     def park(self, claim: Claim, *awaited: str, **options: Any) -> bool:
         def park(conn: Connection) -> bool:
-            return waits.park(conn, claim, queue.held_row(conn, claim), awaited=awaited, **options)
+            return waits.park(conn, claim, queue.held_row(conn, claim, also=awaited), awaited=awaited, **options)
 
         return self.do(park)
 

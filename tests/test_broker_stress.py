@@ -204,8 +204,7 @@ def test_a_crowd_leaves_everything_in_order(opened: Callable[..., Database], url
         assert waiting == [], f"seed {seed}"
     assert {one["status"] for one in store.turns()} == {"completed"}
     if url.startswith("postgresql"):
-        # Locks have one order, but not within one statement: what the server breaks is run again, and nothing is lost.
-        print(f"seed {seed}: {deadlocks(databases, url)} deadlocks were broken")  # noqa: T201 - beside its seed
+        assert deadlocks(databases, url) == 0, f"seed {seed}: locks are taken in two orders"
 
 
 def deadlocks(databases: list[Database], url: str) -> int:
