@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeVar
 
 from .batch import Batch, Slot, answered
@@ -44,7 +44,7 @@ class Journal(Transcript):
         sequence: int = 0,
         progress: Progress | None = None,
         usage: Usage = Usage(),  # noqa: B008 - frozen
-        spawn: Callable[[Callable[[], Awaitable[None]]], None] | None = None,
+        spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None] | None = None,
     ) -> None:
         super().__init__(about, items, sequence=sequence, progress=progress or Progress(), usage=usage)
         self._store, self._spawn = store, spawn

@@ -5,6 +5,7 @@ import io
 import math
 import tempfile
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -275,11 +276,12 @@ def naive(cells: list[str], delimiter: str) -> dict[str, Any]:
     texts = sorted(value for value in present if kind_of(value, delimiter)[1] is None)
     ranks = {percent: max(1, math.ceil(percent * len(numbers) / 100)) for percent in PERCENTS}
     ordered: list[Any] = numbers or texts
+    mean = float(sum(map(Fraction, numbers)) / len(numbers)) if numbers else None
     return {
         "missing": len(values) - len(present),
         "distinct": len(set(present)),
         "range": (ordered[0], ordered[-1]) if ordered else (None, None),
-        "mean": pytest.approx(math.fsum(numbers) / len(numbers), rel=1e-9, abs=1e-6) if numbers else None,
+        "mean": None if mean is None else pytest.approx(mean, rel=1e-9, abs=1e-6),
         "quantiles": {f"p{p}": pytest.approx(numbers[rank - 1]) for p, rank in ranks.items()} if numbers else {},
     }
 
