@@ -1,7 +1,8 @@
 """The sending half of a connection: it copies the log to the client at the client's speed.
 
-It holds cursors, not events; only control messages wait in a queue, and that is bounded. A client that does not read is
-cut off. Which event goes where is decided in ``follow``.
+It holds cursors, not events: what was read of the log is let go while the client does not read, and read again. Only
+control messages wait in a queue, and that is bounded. A client that does not read is cut off. Which event goes where is
+decided in ``follow``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from .websocket import Transport
 
 log = logging.getLogger("frontdesk.writer")
 
-READ_ROWS: Final = 100
+READ_ROWS: Final = 100  # of the log at once, at most
+FIRST_ROWS: Final = 8  # while it is not known how long they are
+READ_CHARACTERS: Final = 256_000  # of the log at once, about
 BURST: Final = 64  # events of one conversation before another one's turn
 LOOK_SECONDS: Final = 1.0  # while a send is blocked
 RETRY_SECONDS: Final = 1.0  # when the log cannot be read
@@ -49,6 +52,7 @@ class Writer:
         self._closing: tuple[int, str] | None = None
         self._wake = asyncio.Event()
         self._sent = ""  # from where the client can resume
+        self._rows = FIRST_ROWS  # to be read next
 
     # --- for the reader
 
@@ -123,7 +127,9 @@ class Writer:
                     await self._wake.wait()
                     self._wake.clear()
                     continue
+                await self._wait_for_client(follower)
                 await self._send_events(follower)
+                await self._wait_for_client(follower)
                 await asyncio.sleep(0)  # a send to a client that reads never pauses by itself
         except Gone:
             return
@@ -135,7 +141,7 @@ class Writer:
             await self._send(self._control.popleft())
 
     async def _send_events(self, follower: Follower) -> None:
-        """Sends what the log holds after the follower's position, up to a burst of it."""
+        """Sends what the log holds after the follower's position, up to a burst of it, as long as the client reads."""
         left = BURST
         for row in await self._read(follower):
             for cursor, text in texts(row, follower.position):
@@ -152,9 +158,9 @@ class Writer:
                 if follower.position != cursor:  # the client has asked for older events meanwhile
                     self._follows.again(follower)
                     return
-            if left <= 0:
+            if left <= 0 or self._blocked is not None:
                 self._follows.again(follower)
-                return
+                break
         self.forget(follower.conversation_id)
 
     async def _read(self, follower: Follower) -> Sequence[Events]:
@@ -163,8 +169,9 @@ class Writer:
         rows = self._database.hub.recent(follower.conversation_id, asked)
         if rows is not None:
             return rows
+        limit = self._rows
         try:
-            rows = await self._database.read(read_after, follower.conversation_id, asked, READ_ROWS)
+            rows = await self._database.read(read_after, follower.conversation_id, asked, limit)
         except DatabaseClosed:
             raise
         except DatabaseError as error:
@@ -176,8 +183,9 @@ class Writer:
         since = self._database.hub.recent(follower.conversation_id, asked)
         if since is not None:  # committed while the log was read, with deltas that it does not hold any more
             return since
-        if len(rows) == READ_ROWS:
+        if len(rows) == limit:
             self._follows.again(follower)
+        self._rows = _next_rows(rows, limit)
         return rows
 
     def _retry_later(self, follower: Follower, error: DatabaseError) -> None:
@@ -197,16 +205,23 @@ class Writer:
                 with anyio.fail_after(self._limits.stall_seconds):
                     await self._raw_send(message)
             else:
-                if not self._transport.is_free:
-                    await self._wait_for_client(self._transport, follower)
+                await self._wait_for_client(follower)
                 await self._raw_send(message)
         except (OSError, RuntimeError) as error:  # what ASGI servers raise after a disconnect, and a timeout
             raise Gone from error
         if follower is not None:
             self._sent = f"; resume {follower.conversation_id} after {follower.position}"
 
-    async def _wait_for_client(self, transport: Transport, follower: Follower | None) -> None:
+    @property
+    def _blocked(self) -> Transport | None:
+        """The socket, while the client does not read."""
+        return self._transport if self._transport is not None and not self._transport.is_free else None
+
+    async def _wait_for_client(self, follower: Follower | None) -> None:
         """Waits until the client reads. Raises Gone when it makes no progress, or falls too far behind."""
+        transport = self._blocked
+        if transport is None:
+            return
         clock = asyncio.get_running_loop().time
         look = min(LOOK_SECONDS, self._limits.stall_seconds / 4)
         backlog, since = transport.backlog, clock()
@@ -250,3 +265,10 @@ class Writer:
                 await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
         except (OSError, RuntimeError):
             return
+
+
+def _next_rows(rows: Sequence[Events], limit: int) -> int:
+    """How many rows to read next, after these were found: so many that they are about ``READ_CHARACTERS`` long."""
+    size = sum(len(row.body) for row in rows)
+    fitting = len(rows) * READ_CHARACTERS // size if size else READ_ROWS
+    return max(1, min(2 * limit, fitting, READ_ROWS))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket as sockets
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from frontdesk.broker.events import read_after
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
-from frontdesk.tests.fakes.served import PATIENCE, Client, client, served
+from frontdesk.tests.fakes.served import PATIENCE, client, deaf, served
 
 BIG = "x" * 200_000
 
@@ -28,18 +27,6 @@ def hand(tmp_path: Path) -> Iterator[HandWorker]:
     database = Database.open(f"sqlite:///{tmp_path}/desk.db", durable=False)
     yield HandWorker(database)
     database.close()
-
-
-@asynccontextmanager
-async def deaf(address: str, query: str = "") -> AsyncGenerator[Client]:
-    """A client that stops reading when a frame waits for it; its socket takes little."""
-    host, _, port = address.removeprefix("http://").partition(":")
-    raw = sockets.socket()
-    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
-    raw.connect((host, int(port)))
-    options: dict[str, Any] = {"sock": raw, "max_queue": 1, "ping_interval": None, "close_timeout": 0.1}
-    async with client(address, query, **options) as found:
-        yield found
 
 
 async def conversation_of(address: str, hand: HandWorker) -> str:

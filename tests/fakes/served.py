@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as sockets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from frontdesk.agents import Desk
+from frontdesk.broker.database import Database
+from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.server.serving import Server, address_of, listen
 
 SYNC = "resp_that_nobody_has"
 PATIENCE = 20.0  # seconds; a bound for what never happens, not a measure
+PATIENT = Limits(stall_seconds=3_600)  # nobody is cut off
 
 
 @asynccontextmanager
@@ -35,6 +41,19 @@ async def served(service: Service, port: int = 0, *, plain: bool = False) -> Asy
     finally:
         server.stop()
         await running
+
+
+@asynccontextmanager
+async def served_desk(desk: Desk[Any], folder: Path, limits: Limits = PATIENT) -> AsyncGenerator[tuple[str, Database]]:
+    """A desk with a worker of its own, on a new database; the server's address and the database."""
+    database = await asyncio.to_thread(Database.open, f"sqlite:///{folder}/desk.db", durable=False)
+    worker = desk.worker(database, grace=0.2)
+    service = Service(desk, database, worker=worker, limits=limits, drain_seconds=0.0, grace_seconds=0.2)
+    try:
+        async with served(service) as address:
+            yield address, database
+    finally:
+        await asyncio.to_thread(database.close)
 
 
 class Client:
@@ -93,3 +112,18 @@ async def client(address: str, query: str = "", **options: Any) -> AsyncGenerato
     url = address.replace("http://", "ws://") + "/v1/responses" + query
     async with connect(url, **options) as socket:
         yield Client(socket)
+
+
+@asynccontextmanager
+async def deaf(address: str, query: str = "") -> AsyncGenerator[Client]:
+    """A client that stops reading when a frame waits for it; its socket takes little.
+
+    What it calls for it reads, frame by frame. It takes frames of any size: one that is too big for it would end it.
+    """
+    host, _, port = address.removeprefix("http://").partition(":")
+    raw = sockets.socket()
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+    raw.connect((host, int(port)))
+    options: dict[str, Any] = {"max_queue": 1, "max_size": None, "ping_interval": None, "close_timeout": 0.1}
+    async with client(address, query, sock=raw, **options) as found:
+        yield found
