@@ -39,6 +39,7 @@ class Desk(Generic[D]):
     Args:
         entry: The agent that takes a new conversation (triage).
         agents: Further agents that are only named, not given, as handoffs or delegates.
+        tasks: Further task functions, which only other task functions create: no model is offered them.
         name: Its name on the wire, as a model.
         dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without
             parameters
@@ -59,6 +60,7 @@ class Desk(Generic[D]):
         entry: Agent,
         *,
         agents: Iterable[Agent] = ...,
+        tasks: Iterable[TaskFunction[..., Any]] = ...,
         name: str = ...,
         dependencies: None = ...,
         model: Model | None = ...,
@@ -73,6 +75,7 @@ class Desk(Generic[D]):
         entry: Agent,
         *,
         agents: Iterable[Agent] = ...,
+        tasks: Iterable[TaskFunction[..., Any]] = ...,
         name: str = ...,
         dependencies: Callable[[], D],
         model: Model | None = ...,
@@ -87,6 +90,7 @@ class Desk(Generic[D]):
         entry: Agent,
         *,
         agents: Iterable[Agent] = ...,
+        tasks: Iterable[TaskFunction[..., Any]] = ...,
         name: str = ...,
         dependencies: D,
         model: Model | None = ...,
@@ -100,6 +104,7 @@ class Desk(Generic[D]):
         entry: Agent,
         *,
         agents: Iterable[Agent] = (),
+        tasks: Iterable[TaskFunction[..., Any]] = (),
         name: str = "desk",
         dependencies: Any = None,
         model: Model | None = None,
@@ -118,7 +123,9 @@ class Desk(Generic[D]):
         self.max_unattended_turns = max_unattended_turns
         self._given, self._model = dependencies, model
         self.agents: Mapping[str, Agent] = _reachable([entry, *agents])
-        self.tasks: Mapping[str, TaskFunction[..., Any]] = _tasks(self.agents.values())
+        self.tasks: Mapping[str, TaskFunction[..., Any]] = _tasks(
+            [*tasks, *(one for agent in self.agents.values() for one in agent.tasks)]
+        )
         if name in self.agents:
             raise DeskError(
                 f"the desk and one of its agents are both named {name!r}; clients could not tell them apart"
@@ -156,6 +163,7 @@ class Desk(Generic[D]):
         desk: Desk[Any] = Desk(
             self.entry,
             agents=self.agents.values(),
+            tasks=self.tasks.values(),
             name=self.name,
             dependencies=self._given,
             model=model,
@@ -269,10 +277,9 @@ def _reachable(given: Iterable[Agent]) -> dict[str, Agent]:
     return found
 
 
-def _tasks(agents: Iterable[Agent]) -> dict[str, TaskFunction[..., Any]]:
+def _tasks(functions: Iterable[TaskFunction[..., Any]]) -> dict[str, TaskFunction[..., Any]]:
     found: dict[str, TaskFunction[..., Any]] = {}
-    for agent in agents:
-        for one in agent.tasks:
-            if found.setdefault(one.name, one) is not one:
-                raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
+    for one in functions:
+        if found.setdefault(one.name, one) is not one:
+            raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
     return found

@@ -82,7 +82,7 @@ class FunctionRuns:
 
     async def run(self, run: Run) -> None:
         function = self._functions[run.claim.name]
-        recorder = RunRecorder(run)
+        recorder = RunRecorder(run, self._functions)
         try:
             arguments = await self._arguments(run, function, recorder)
             result = await self._call(run, function, arguments)

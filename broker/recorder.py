@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -30,10 +30,13 @@ STEP_LIMIT: Final = 10_000_000
 
 
 class RunRecorder:
-    """Belongs to one run. ``report`` and ``log`` may be called from any thread and never wait."""
+    """Belongs to one run. ``report`` and ``log`` may be called from any thread and never wait.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    ``functions``: the names of those that this worker runs.
+    """
+
+    def __init__(self, run: Run, functions: Container[str]) -> None:
+        self._run, self._functions = run, functions
         self._loop = asyncio.get_running_loop()
         self._fraction: float | None = None
         self._message = ""
@@ -91,6 +94,12 @@ class RunRecorder:
         return await run.persist(lambda: run.database.write(function, run.claim, *args, **kwargs))
 
     async def create(self, position: int, key: str, request: TaskRequest) -> TaskHandle:
+        if request.kind == "function" and request.name not in self._functions:
+            log.warning(
+                "%s creates a task %s, which no worker of this desk runs; name it with Desk(…, tasks=[…])",
+                self._run.claim.name,
+                request.name,
+            )
         row = await self._write(durable.record_create, position, key, request)
         return TaskHandle(row["id"], row["label"])
 

@@ -246,6 +246,12 @@ async def other_report() -> str:
     return ""
 
 
+def test_functions_that_only_functions_create_are_the_workers_and_not_the_models() -> None:
+    desk = Desk(Agent("triage", tasks=[refund_report]), tasks=[orders_task]).using(ScriptedModel([]))
+    assert set(desk.tasks) == {"refund_report", "orders"}
+    assert set(desk.catalogs["triage"].functions) == {"refund_report"}
+
+
 @pytest.mark.parametrize(
     ("declare", "words"),
     [
@@ -259,6 +265,7 @@ async def other_report() -> str:
         (lambda: Desk(Agent("triage", handoffs=[Agent("triage")])), "two agents are named 'triage'"),
         (lambda: Desk(Agent("a", tasks=[orders_task], handoffs=[orders])), "'orders' is a task function and an agent"),
         (lambda: Desk(Agent("a", tasks=[refund_report, other_report])), "two task functions are named 'refund_report'"),
+        (lambda: Desk(Agent("a", tasks=[refund_report]), tasks=[other_report]), "two task functions are named"),
         (lambda: Desk(Agent("a", tools=[create_task_of_mine], tasks=[refund_report])), "two tools named 'create_task'"),
         (lambda: Desk(Agent("a"), on_task_done="never"), "on_task_done is 'respond' or 'note', not 'never'"),  # type: ignore[call-overload]
         (lambda: Desk(Agent("a"), max_unattended_turns=-1), "max_unattended_turns is a number of turns"),

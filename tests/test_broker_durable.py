@@ -115,6 +115,21 @@ async def test_a_wait_ends_when_enough_have_ended_and_says_how_each_stands(desk:
         await desk.ended(one["id"])
 
 
+async def test_a_child_that_no_worker_of_the_desk_runs_is_filed_with_a_warning(
+    desk: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Perhaps another desk's worker on the same database runs it: it waits."""
+
+    @task(idempotent=True)
+    async def parent(context: TaskContext[Any]) -> str:
+        return (await context.create(double, number=1)).id
+
+    desk.work(parent)
+    row = await desk.run(parent)
+    assert desk.store.row(row["result"].strip('"'))["status"] == "queued"
+    assert "parent creates a task double, which no worker of this desk runs" in caplog.text
+
+
 async def test_the_result_of_a_child_that_failed_is_an_error_for_its_parent(desk: Works) -> None:
     @task(idempotent=True)
     async def parent(context: TaskContext[Any]) -> int:
