@@ -20,6 +20,8 @@ from frontdesk.agents import Desk
 from frontdesk.agents.conversation import accept_create
 from frontdesk.agents.entries import user_message
 from frontdesk.agents.history import StoredItem, model_items, validate_items
+from frontdesk.agents.model import ModelRequest
+from frontdesk.agents.models.scripted import ScriptedReply, call
 from frontdesk.agents.storage import items_after
 from frontdesk.broker import events, inbox, listing, rows, turns
 from frontdesk.broker.connection import Connection
@@ -226,6 +228,17 @@ class Office:
         for row in await self.database.read(lambda conn: conn.all(ALL)):
             items = await self.items(str(row[0]))
             assert validate_items(model_items(items, model="scripted")) == []
+
+
+def asked(request: ModelRequest) -> str:
+    """What the person said last."""
+    texts = [item["content"][0]["text"] for item in request.items if item.get("role") == "user"]
+    return str(texts[-1])
+
+
+def filed(task: str, /, **arguments: Any) -> ScriptedReply:
+    """A call of ``create_task``."""
+    return call("create_task", {"task": {"name": task, "arguments": arguments}, "title": None, "again": None})
 
 
 def outputs(response: Event) -> dict[str, Any]:
