@@ -63,7 +63,7 @@ class SQLite:
         raw: sqlite3.Connection | None = None
         try:
             raw = self._connect()
-            mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            mode = self._write_ahead(raw)
             if mode != "wal":
                 raise DatabaseUnreachable(
                     self.name, f"its file system cannot keep a write-ahead log ({mode}); put it on a local disk"
@@ -91,6 +91,21 @@ class SQLite:
         except sqlite3.Error as error:
             raise self.translate(error) from error
         return raw
+
+    def _write_ahead(self, raw: sqlite3.Connection) -> str:
+        """Asks for a write-ahead log; the mode that the file has then.
+
+        While it switches, SQLite waits for no lock, whatever the connection's timeout: of processes that make a file
+        at once, all but one are told that it is locked.
+        """
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return str(raw.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+            time.sleep(0.01)  # once in the life of a file
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(

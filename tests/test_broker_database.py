@@ -866,6 +866,17 @@ async def test_processes_that_start_at_once_share_one_schema(opened: Callable[..
     assert [await one.read(count) for one in found] == [1] * 4
 
 
+def test_a_file_that_another_process_is_just_making_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own timeout does not apply to the switch to a write-ahead log."""
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(errors.DatabaseLocked):
+        Database.open(f"sqlite:///{file}", patience=0.0)
+    monkeypatch.setattr("frontdesk.broker.sqlite.time.sleep", lambda seconds: other.execute("COMMIT"))
+    Database.open(f"sqlite:///{file}", patience=PATIENCE).close()
+    other.close()
+
+
 def test_the_clock_goes_on_after_a_reboot(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Boot clock 1000 s and wall clock 50,000 s; then another boot, 60 s old, 100 s later on the wall."""
 
