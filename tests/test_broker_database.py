@@ -872,7 +872,11 @@ def test_a_file_that_another_process_is_just_making_is_waited_for(file: Path, mo
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(errors.DatabaseLocked):
         Database.open(f"sqlite:///{file}", patience=0.0)
-    monkeypatch.setattr("frontdesk.broker.sqlite.time.sleep", lambda seconds: other.execute("COMMIT"))
+
+    def meanwhile(seconds: float) -> None:
+        other.execute("COMMIT")
+
+    monkeypatch.setattr("frontdesk.broker.sqlite.time.sleep", meanwhile)
     Database.open(f"sqlite:///{file}", patience=PATIENCE).close()
     other.close()
 
