@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -56,8 +57,7 @@ class SQLite:
         return self._exclusive
 
     def open_writer(self) -> sqlite3.Connection:
-        if not self.path.parent.is_dir():
-            raise DatabaseUnreachable(self.name, f"the folder {self.path.parent} does not exist; create it first")
+        self._check_folder()
         if self._lock is None:
             self._lock = self._locked()
         raw: sqlite3.Connection | None = None
@@ -83,6 +83,17 @@ class SQLite:
                 raise
             raise ours from error
         return raw
+
+    def _check_folder(self) -> None:
+        folder = self.path.parent
+        try:
+            is_folder = stat.S_ISDIR(os.stat(folder).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            is_folder = False
+        except OSError as error:  # a folder above it may not be entered
+            raise self._of_system(error) from error
+        if not is_folder:
+            raise DatabaseUnreachable(self.name, f"the folder {folder} does not exist; create it first")
 
     def open_reader(self) -> sqlite3.Connection:
         try:

@@ -693,13 +693,17 @@ async def test_a_lock_of_another_program_is_said_and_nothing_is_lost(embedded: D
 
 
 @pytest.fixture
-def nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
+def nobody(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
     """Becomes a user without rights, where the tests are run by root, to whom everything is allowed."""
     root = os.geteuid() == 0
+    above = tmp_path_factory.getbasetemp().parent
+    opened = [tmp_path, *(one for one in tmp_path.parents if one == above or above in one.parents)]
+    if "PYTEST_XDIST_WORKER" in os.environ:  # then it has one folder more
+        opened.append(above.parent)
 
     def become() -> None:
         if root:
-            for folder in (tmp_path, *tmp_path.parents[:2]):
+            for folder in opened:
                 folder.chmod(folder.stat().st_mode | 0o011)
             os.seteuid(65534)
 
@@ -722,6 +726,14 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path, nobody: Callab
     folder = tmp_path / "folder"
     folder.mkdir()
     folder.chmod(0o555)
+    nobody()
+    assert isinstance(open_error(f"sqlite:///{folder}/desk.db"), errors.DatabaseReadOnly)
+
+
+def test_a_folder_that_may_not_be_entered_is_said(tmp_path: Path, nobody: Callable[[], None]) -> None:
+    folder = tmp_path / "outer" / "inner"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o600)
     nobody()
     assert isinstance(open_error(f"sqlite:///{folder}/desk.db"), errors.DatabaseReadOnly)
 
