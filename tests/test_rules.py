@@ -152,7 +152,7 @@ def traced() -> Generator[Callable[[], int]]:
 
 async def test_rule_4_a_writer_holds_a_cursor_not_a_queue(tmp_path: Path) -> None:
     """However far behind two clients are, one live and one in a replay, little is kept for them; nothing is lost."""
-    number, size = 60, MEGABYTE // 2
+    number, size = 40, MEGABYTE // 2
     database = await anyio.to_thread.run_sync(lambda: Database.open(f"sqlite:///{tmp_path}/rules.db", durable=False))
     hand = HandWorker(database)
     async with served(Service(hand.desk, database, limits=PATIENT, drain_seconds=0.0)) as address:
