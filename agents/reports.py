@@ -14,7 +14,7 @@ SHOWN: Final = 4_000  # characters of a result that a report holds
 def task_report(
     task: dict[str, Any], *, poll_after: float | None = None, log: Sequence[str] = (), result: str | None = None
 ) -> JSON:
-    """A task's view (`rows.view`): its state, its progress, its result as far as it fits. No empty fields.
+    """A task's view (`views.view`): its state, its progress, its result as far as it fits. No empty fields.
 
     ``result`` is the whole result as JSON text, where it is at hand: a view leaves out what is long.
     """

@@ -15,7 +15,7 @@ from ..broker import events, listing
 from ..broker.connection import Connection
 from ..broker.database import Database
 from ..broker.inbox import NewCreate
-from ..broker.rows import view
+from ..broker.views import view
 from ..broker.wakeups import Events
 from ..broker.worker import Worker
 from .answer import Answer, TurnFailed

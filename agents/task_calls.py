@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import from_json
 
-from ..broker import listing, rows
+from ..broker import listing, views
 from ..broker.cancel import cancel_task
 from ..broker.connection import Connection
 from ..broker.errors import NotFound
@@ -132,7 +132,7 @@ class TaskCalls:
 
     async def _list(self, call: Call, given: JSON) -> object:
         found = await self._run.database.read(listing.of_conversation, self._conversation)
-        return {"tasks": [task_report(rows.view({**one, "result": None})) for one in found]}
+        return {"tasks": [task_report(views.view({**one, "result": None})) for one in found]}
 
     async def _cancel(self, call: Call, given: JSON) -> object:
         row = await self._row(given.get("task"))
@@ -194,7 +194,7 @@ class TaskCalls:
         live = row["status"] not in TERMINAL
         lines = from_json(row["log_tail"])[-LOG_LINES:] if live else ()
         after = poll_after(looks + 1) if live else None
-        return task_report(rows.view(row), poll_after=after, log=lines, result=row["result"])
+        return task_report(views.view(row), poll_after=after, log=lines, result=row["result"])
 
     async def _wait(self, call: Call, given: JSON, *, resumed: bool) -> object:
         labels: list[Any] | None = given.get("tasks")
@@ -212,7 +212,7 @@ class TaskCalls:
         if waited is None:
             return None
         self._has_read(waited.tasks)
-        reports = [task_report(rows.view(one), result=one["result"]) for one in waited.tasks]
+        reports = [task_report(views.view(one), result=one["result"]) for one in waited.tasks]
         if waited.why == "done":
             return {"tasks": reports}
         live = ", ".join(one["label"] for one in waited.tasks if one["status"] not in TERMINAL)

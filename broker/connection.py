@@ -21,10 +21,13 @@ Row: TypeAlias = Sequence[Any]
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "hints", "written")
+    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "estimates", "hints", "written")
 
-    def __init__(self, engine: Engine, cursor: Cursor, now: float | None = None) -> None:
+    def __init__(
+        self, engine: Engine, cursor: Cursor, now: float | None = None, estimates: dict[Any, Any] | None = None
+    ) -> None:
         self._engine, self._cursor, self._now = engine, cursor, now
+        self.estimates = {} if estimates is None else estimates  # of this process; nothing may depend on their truth
         self._dialect: DialectName = engine.dialect
         self._moments = 0
         self.written = False  # whether the function has run a statement that may have changed something

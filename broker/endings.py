@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..tasks.states import Action, Status
 from ..tasks.table import DurableCall, Task, Wait
-from . import rows, turns
+from . import line, rows, turns
 from .connection import Connection
 from .events import drop_deltas
 from .notices import finished
@@ -84,6 +84,10 @@ def end(
         progress=1.0 if action is Action.SUCCEED else row["progress"],
     )
     row["question"] = None
+    if row["held"]:
+        conn.run(line.UNHOLD, {"id": row["id"]})
+    elif row["concurrency_key"] is not None and not was_waiting:
+        line.leave(conn, row["concurrency_key"])
     if was_waiting:
         conn.run(DROP_OWN_EDGES, {"id": row["id"]})
     if row["kind"] == "function":

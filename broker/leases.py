@@ -17,6 +17,7 @@ from .clock import Owner, is_dead
 from .connection import Connection
 from .endings import end, try_to_hold, waiters_of
 from .failpoints import operation
+from .line import let_in_due
 from .queue import Held, held_row, requeue
 from .rows import Claim, TaskRow
 from .schema import note_clock
@@ -43,12 +44,13 @@ WORKER_LOST = "worker lost"
 
 @operation
 def sweep(conn: Connection, limit: int = 100) -> int:
-    """Wakes parked tasks whose time has come and deals with leases that ended; how many tasks it moved.
+    """Wakes parked tasks and lets queued ones into the line whose time has come, and deals with leases that ended; how
+    many tasks it moved.
 
     What another transaction holds is passed over: it is looked at again the next time.
     """
     now = conn.now()
-    moved = wake_due(conn, limit)
+    moved = wake_due(conn, limit) + let_in_due(conn)
     for task_id, conversation_id in conn.all(EXPIRED, {"now": now, "limit": limit}):
         row = try_to_hold(conn, str(task_id), conversation_id)
         if row is not None and row["status"] == Status.RUNNING and row["lease_until"] <= now:

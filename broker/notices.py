@@ -10,9 +10,9 @@ from pydantic_core import to_json
 from . import turns
 from .connection import Connection
 from .events import count_on, insert_one
-from .rows import TaskRow, told, view_text
 from .statements import Statement, defaults, insert_row
 from .tables import InboxEntry
+from .views import TaskRow, told, view_text
 
 INSERT: Statement = Statement(insert_row(InboxEntry))
 DEFAULTS: Final = defaults(InboxEntry)

@@ -1,5 +1,5 @@
-"""The queue: enqueue, claim, renew, release, retry, finish. Each is a function of a connection; they compose into one
-commit.
+"""The queue: claim, renew, release, retry, finish, report. Each is a function of a connection; they compose into one
+commit. How a task comes into it is in `filing`.
 
 A claim gives a run the right to write until its lease ends; every later write of the run carries (task id, epoch) and
 is rejected once another claim has been made. What a crash leaves: before the commit of a claim, a queued task; after
@@ -8,23 +8,24 @@ it, a running one whose lease ends.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from pydantic_core import to_json
 
-from ..tasks.request import TaskRequest, new_id
 from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
-from . import rows
+from . import line, rows
 from .connection import Connection
 from .endings import end, waiters_of
-from .events import count_on, insert_one
 from .failpoints import operation
+from .filing import Filed as Filed
+from .filing import Origin as Origin
+from .filing import enqueue as enqueue
+from .filing import file as file
+from .filing import fingerprint as fingerprint
 from .rows import Claim, TaskRow
 from .statements import Statement, p, table, word
 from .wakeups import TasksReady
@@ -44,7 +45,7 @@ TAKE: Statement = Statement(
 CLAIMED: Final = (
     "id", "epoch", "kind", "name", "conversation_id", "tenant", "label", "title", "agent", "announce", "arguments",
     "attempt", "max_attempts", "on_crash", "timeout", "parent_id", "depth", "cancel_requested", "progress", "message",
-    "error", "error_kind", "created_at", "started_at",
+    "error", "error_kind", "created_at", "started_at", "place", "priority", "concurrency_key",
 )  # fmt: skip
 BEGUN: Final = {"question": None, "result": None, "abandoned": 0, "finished_at": None}
 HOLDS: Statement = Statement(
@@ -59,8 +60,11 @@ RENEW: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(
 REQUEUE: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"))
-    .values(status=p("status"), owner="", lease_until=None, ready=p("ready"), attempt=p("attempt"), error=p("error"))
-)
+    .values(
+        status=p("status"), owner="", lease_until=None, ready=p("ready"), run_at=None, held=p("held"),
+        place=p("place"), attempt=p("attempt"), error=p("error"),
+    )
+)  # fmt: skip
 PROGRESS: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"))
@@ -71,81 +75,49 @@ PROGRESS: Statement = Statement(
 Held: TypeAlias = tuple[str, int]  # a claim by its task's id and its epoch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where a task comes from. ``created_by`` is unique: a repeat of the same creation finds the task that it made."""
-
-    tenant: str = ""
-    conversation_id: str | None = None
-    agent: str = ""
-    parent_id: str | None = None
-    depth: int = 0
-    created_by: str | None = None
-    retry_of: str | None = None
-
-
-def fingerprint(name: str, arguments: Any) -> str:
-    """Names a task by what it does: the same function (or agent) with the same arguments."""
-    return hashlib.sha256(to_json([name, arguments], serialize_unknown=True)).hexdigest()[:32]
-
-
-def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **values: Any) -> TaskRow:
-    """Files a task. The same ``created_by`` returns the task that is there already, as it is now."""
-    if origin.created_by is not None:
-        found = rows.by_creator(conn, origin.created_by)
-        if found is not None:
-            return found
-    of = origin.conversation_id
-    counted = None if of is None else count_on(conn, of, labels=1, events=1)
-    row = rows.insert(
-        conn,
-        {
-            "id": new_id("task"), "kind": request.kind, "name": request.name, "slot": "task", "queue": request.queue,
-            "tenant": origin.tenant, "conversation_id": of, "label": "" if counted is None else f"T{counted[1]}",
-            "title": request.title or request.name, "agent": origin.agent, "parent_id": origin.parent_id,
-            "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
-            "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
-            "priority": request.priority, "ready": conn.moment() + request.delay, "max_attempts": request.max_attempts,
-            "on_crash": request.on_crash, "timeout": request.timeout,
-            "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
-        },
-    )  # fmt: skip
-    if of is not None and counted is not None:
-        insert_one(conn, of, counted[0], rows.told(row, "created", rows.view_text(row)))
-    conn.publish(TasksReady("task"))
-    return row
-
-
 @cache
 def _candidates(names: int) -> Statement:
-    """The most urgent and oldest claimable tasks among so many names, but for those that another transaction holds."""
+    """The first tasks in line among so many names, but for those that another transaction holds."""
     return Statement(
         sa.select(*(task.c[name] for name in CLAIMED))
         .where(
             task.c.slot == p("slot"),
-            task.c.status == word("queued"),
-            task.c.ready <= p("now"),
+            task.c.queue == p("queue"),
+            *line.IN_LINE,
             task.c.name.in_([p(f"name_{number}") for number in range(names)]),
         )
-        .order_by(task.c.priority.desc(), task.c.ready, task.c.id)
+        .order_by(task.c.priority.desc(), task.c.place, task.c.id)
         .limit(p("limit"))
         .with_for_update(skip_locked=True)
     )
 
 
 @operation
-def claim(conn: Connection, slot: str, names: Sequence[str], owner: str, lease: float, limit: int) -> list[Claim]:
-    """Claims at most ``limit`` tasks of these names for ``lease`` seconds, the most urgent and oldest first.
+def claim(
+    conn: Connection,
+    slot: str,
+    names: Sequence[str],
+    owner: str,
+    lease: float,
+    limit: int,
+    queues: frozenset[str] | None = None,
+) -> list[Claim]:
+    """Claims at most ``limit`` tasks of these names for ``lease`` seconds from these queues (None: all), the most
+    urgent first, then in their fair order.
 
     It never waits: what others hold is passed over, and looked at again at once. Whoever does not receive the claims
     gives them back with `release`.
     """
     now = conn.now()
     given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
-    given |= {"slot": slot, "now": now, "limit": limit}
+    given |= {"slot": slot, "limit": limit}
+    candidates: list[TaskRow] = []
+    for name in line.open_queues(conn, queues) if slot == "task" else ("",):
+        found = conn.all(_candidates(len(names)), given | {"queue": name})
+        candidates += [dict(zip(CLAIMED, one, strict=True)) | BEGUN for one in found]
+    candidates.sort(key=lambda row: (-row["priority"], row["place"], row["id"]))
     taken: list[TaskRow] = []
-    for found in conn.all(_candidates(len(names)), given):
-        row: TaskRow = dict(zip(CLAIMED, found, strict=True)) | BEGUN
+    for row in candidates[:limit]:
         if not rows.try_conversation(conn, row["conversation_id"]):
             conn.publish(TasksReady(slot))
             continue
@@ -207,7 +179,12 @@ def requeue(conn: Connection, row: TaskRow, action: Action, *, delay: float = 0.
         end(conn, row, Action.CANCEL)
         return
     attempt = row["attempt"] + (action is Action.RETRY)
-    rows.change(conn, row, action, REQUEUE, ready=conn.now() + delay, attempt=attempt, error=error)
+    ready = conn.now() + delay
+    held, place = "", row["place"]
+    if delay > 0:  # it will join the line again
+        held, place = line.TIME, 0
+        line.leave(conn, row["concurrency_key"])
+    rows.change(conn, row, action, REQUEUE, ready=ready, attempt=attempt, error=error, held=held, place=place)
     rows.tell(conn, row, "updated")
     conn.publish(TasksReady(row["slot"]))
 

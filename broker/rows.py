@@ -1,4 +1,4 @@
-"""Rows of the task table: insert, read, lock, and how a task is shown. What may happen to a task is decided elsewhere.
+"""Rows of the task table: insert, read, lock, fence. What may happen to a task is decided elsewhere.
 
 Locks: conversations first, then tasks, each by id, always; what turns out to be needed later is locked without
 waiting. So no two transactions wait for each other. SQLite has one writer and hides a forgotten lock; PostgreSQL does
@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import sqlalchemy as sa
-from pydantic_core import from_json, to_json
 
 from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
+from . import views
 from .connection import Connection, Row
 from .errors import LeaseLost
-from .events import Event, count_on, insert_one
+from .events import count_on, insert_one
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation
-
-TaskRow: TypeAlias = dict[str, Any]
+from .views import TaskRow as TaskRow
 
 task = table(Task)
 conversation = table(Conversation)
 COLUMNS: Final = tuple(column.name for column in task.columns)
-SHOWN_RESULT: Final = 16_384  # characters of JSON that an event carries; the rest is read with the task
 # In the words of the partial indexes, which SQLite compares with the query's; claiming does not touch these indexes.
 IS_LIVE: Final = task.c.finished_at.is_(None)
 
@@ -50,6 +48,12 @@ HELD: Statement = Statement(
 BY_CREATOR: Statement = Statement(
     sa.select(task).where(task.c.created_by == p("created_by"), task.c.created_by.is_not(None))
 )
+BY_UNIQUE_KEY: Statement = Statement(
+    sa.select(task).where(
+        task.c.tenant == p("tenant"), task.c.unique_key == p("unique_key"), task.c.unique_key.is_not(None)
+    )
+)
+FREE_KEY: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(unique_key=None))
 BY_LABEL: Statement = Statement(
     sa.select(task).where(
         task.c.conversation_id == p("conversation_id"), task.c.label == p("label"), task.c.label != word("")
@@ -90,6 +94,7 @@ class Claim:
     announce: str
     created_at: float
     started_at: float
+    concurrency_key: str | None
 
     @classmethod
     def of(cls, row: TaskRow) -> Claim:
@@ -97,7 +102,7 @@ class Claim:
             row["id"], row["epoch"], row["kind"], row["name"], row["conversation_id"], row["tenant"], row["label"],
             row["title"], row["agent"], row["arguments"], row["attempt"], row["max_attempts"], row["on_crash"],
             row["timeout"], row["parent_id"], row["depth"], bool(row["cancel_requested"]), row["announce"],
-            row["created_at"], row["started_at"],
+            row["created_at"], row["started_at"], row["concurrency_key"],
         )  # fmt: skip
 
 
@@ -126,6 +131,19 @@ def by_label(conn: Connection, conversation_id: str, label: str) -> TaskRow | No
 def by_creator(conn: Connection, created_by: str) -> TaskRow | None:
     row = conn.one(BY_CREATOR, {"created_by": created_by})
     return None if row is None else as_dict(row)
+
+
+def by_unique_key(conn: Connection, tenant: str, unique_key: str) -> TaskRow | None:
+    """The task that has this key of its tenant; one whose time with it is over loses it."""
+    row = conn.one(BY_UNIQUE_KEY, {"tenant": tenant, "unique_key": unique_key})
+    if row is None:
+        return None
+    found = as_dict(row)
+    until = found["unique_until"]
+    if found["finished_at"] is None if until is None else conn.now() < until:
+        return found
+    conn.run(FREE_KEY, {"id": found["id"]})
+    return None
 
 
 def live_twin(conn: Connection, conversation_id: str, fingerprint: str) -> TaskRow | None:
@@ -213,7 +231,7 @@ def held(conn: Connection, claim: Claim) -> TaskRow:
         "agent": claim.agent, "attempt": claim.attempt, "announce": claim.announce, "created_at": claim.created_at,
         "started_at": claim.started_at, "status": found[0], "cancel_requested": found[3], "progress": found[4],
         "message": found[5], "error": found[6], "error_kind": found[7], "question": None, "result": None,
-        "abandoned": 0, "finished_at": None,
+        "abandoned": 0, "finished_at": None, "held": "", "concurrency_key": claim.concurrency_key,
     }  # fmt: skip
 
 
@@ -227,49 +245,6 @@ def change(conn: Connection, row: TaskRow, action: Action, statement: Statement,
     row.update(values, status=status)
 
 
-def view(row: TaskRow) -> dict[str, Any]:
-    """A task as clients and people see it."""
-    result = row["result"]
-    return {**_view(row), "result": from_json(result) if _is_shown(result) else None}
-
-
-def view_text(row: TaskRow) -> str:
-    """`view` as JSON text, without reading the result's JSON."""
-    result = row["result"]
-    text = to_json(_view(row)).decode()
-    shown = result if _is_shown(result) else "null"
-    return f'{text[:-1]},"result":{shown}}}'
-
-
-def _is_shown(result: str | None) -> bool:
-    return result is not None and len(result) <= SHOWN_RESULT
-
-
-def _view(row: TaskRow) -> dict[str, Any]:
-    result = row["result"]
-    return {
-        "id": row["id"],
-        "label": row["label"],
-        "kind": row["kind"],
-        "name": row["name"],
-        "title": row["title"],
-        "agent": row["agent"],
-        "status": row["status"],
-        "progress": row["progress"],
-        "message": row["message"],
-        "question": row["question"],
-        "result_size": 0 if result is None else len(result),
-        "error": row["error"],
-        "error_kind": row["error_kind"],
-        "attempt": row["attempt"],
-        "abandoned": bool(row["abandoned"]),
-        "cancel_requested": bool(row["cancel_requested"]),
-        "created_at": row["created_at"],
-        "started_at": row["started_at"],
-        "finished_at": row["finished_at"],
-    }
-
-
 def tell(conn: Connection, row: TaskRow, what: str, *, passing: bool = False) -> None:
     """Appends ``frontdesk:task.<what>`` to the log of the conversation that owns the task, if there (still) is one.
 
@@ -280,10 +255,4 @@ def tell(conn: Connection, row: TaskRow, what: str, *, passing: bool = False) ->
         return
     counted = count_on(conn, conversation_id, events=1)
     if counted is not None:  # else it was deleted; the task outlives it
-        insert_one(conn, conversation_id, counted[0], told(row, what, view_text(row), passing=passing))
-
-
-def told(row: TaskRow, what: str, view: str, *, passing: bool = False) -> Event:
-    """The event that `tell` appends."""
-    text = f'{{"type":"frontdesk:task.{what}","conversation":"{row["conversation_id"]}","task":{view}}}'
-    return Event(text, deltas_of=row["id"] if passing else None)
+        insert_one(conn, conversation_id, counted[0], views.told(row, what, views.view_text(row), passing=passing))

@@ -31,6 +31,7 @@ class Transactions:
         self._engine, self._closing = engine, closing
         self._raw: Any = None
         self._begun = Begun()
+        self._estimates: dict[Any, Any] = {}
         self._lost_since: float | None = None
 
     @property
@@ -64,7 +65,7 @@ class Transactions:
         cursor = self._engine.cursor(self._raw)
         self._begun = self._engine.begin(self._raw, cursor, write=True)
         self._lost_since = None
-        return Connection(self._engine, cursor, self._begun.now)
+        return Connection(self._engine, cursor, self._begun.now, self._estimates)
 
     def commit(self) -> None:
         """Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot

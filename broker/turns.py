@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ..tasks.request import new_id
 from ..tasks.states import Action, Status
 from ..tasks.table import Task, Wait
+from . import line
 from .connection import Connection, Row
 from .rows import IS_LIVE, TaskRow, as_dict, change, insert
 from .statements import Statement, defaults, insert_row, p, table, word
@@ -30,10 +31,16 @@ PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
 ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
 
 LIVE_TURN: Statement = Statement(
-    sa.select(task.c.id, task.c.status, task.c.slot)
+    sa.select(
+        task.c.id, task.c.status, task.c.slot, task.c.queue, task.c.priority, task.c.tenant, task.c.flow,
+        task.c.concurrency_key, task.c.concurrency_limit,
+    )
     .where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE)
     .with_for_update(nowait=True)  # by then, a task may be locked that comes after it
-)
+)  # fmt: skip
+LIVE_COLUMNS: Final = (
+    "id", "status", "slot", "queue", "priority", "tenant", "flow", "concurrency_key", "concurrency_limit",
+)  # fmt: skip
 LIVE_ID: Statement = Statement(
     sa.select(task.c.id).where(task.c.conversation_id == p("id"), task.c.kind == word("turn"), IS_LIVE)
 )
@@ -83,8 +90,11 @@ SET_UNATTENDED: Statement = Statement(
 WAKE: Statement = Statement(
     sa.update(task)
     .where(task.c.id == p("id"))
-    .values(status=p("status"), waiting_for="", waits_left=0, wake=None, question=None, ready=p("ready"))
-)
+    .values(
+        status=p("status"), waiting_for="", waits_left=0, wake=None, question=None, ready=p("ready"), held=p("held"),
+        place=p("place"),
+    )
+)  # fmt: skip
 DROP_WAITS: Statement = Statement(sa.delete(wait).where(wait.c.waiter_id == p("id")))
 READ_TASK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
 
@@ -112,9 +122,9 @@ def add(conn: Connection, values: TurnRow) -> TurnRow:
 
 
 def live(conn: Connection, conversation_id: str) -> TaskRow | None:
-    """The task of the conversation's live turn, locked: its id, status and slot. Lock the conversation first."""
+    """The task of the conversation's live turn, locked: what waking it needs. Lock the conversation first."""
     row = conn.one(LIVE_TURN, {"id": conversation_id})
-    return None if row is None else {"id": row[0], "status": row[1], "slot": row[2]}
+    return None if row is None else dict(zip(LIVE_COLUMNS, row, strict=True))
 
 
 def live_id(conn: Connection, conversation_id: str) -> list[str]:
@@ -125,7 +135,8 @@ def live_id(conn: Connection, conversation_id: str) -> list[str]:
 def wake(conn: Connection, row: TaskRow) -> None:
     """A parked task goes back to the queue, whatever it waited for. Its row is locked by the caller."""
     conn.run(DROP_WAITS, {"id": row["id"]})
-    change(conn, row, Action.WAKE, WAKE, ready=conn.now())
+    standing = line.join(conn, {**row, "ready": conn.now(), "run_at": None})
+    change(conn, row, Action.WAKE, WAKE, ready=conn.now(), **standing)
     row.update(waiting_for="", question=None)
     conn.publish(TasksReady(row["slot"]))
 
@@ -180,13 +191,13 @@ def _wake_delegated(conn: Connection, task_id: str) -> None:
 def _start(conn: Connection, response_id: str, desk: str, tenant: str, conversation_id: str, priority: int) -> None:
     """Puts the turn's task into the queue."""
     task_id = new_id("task")
-    now = conn.now()
+    standing = {"slot": "turn", "queue": "", "priority": priority, "tenant": tenant, "flow": "",
+                "ready": conn.now(), "run_at": None, "concurrency_key": None, "concurrency_limit": 0}  # fmt: skip
     insert(
         conn,
         {
-            "id": task_id, "kind": "turn", "name": desk, "slot": "turn", "tenant": tenant,
-            "conversation_id": conversation_id, "priority": priority, "ready": now, "on_crash": "retry",
-            "announce": "none", "created_at": conn.wall(),
+            **standing, **line.join(conn, standing), "id": task_id, "kind": "turn", "name": desk,
+            "conversation_id": conversation_id, "on_crash": "retry", "announce": "none", "created_at": conn.wall(),
         },
     )  # fmt: skip
     conn.run(SET_TASK, {"id": response_id, "task_id": task_id})

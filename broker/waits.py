@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import Task, Wait
-from . import rows, turns
+from . import line, rows, turns
 from .connection import Connection
 from .errors import CircularWait, TaskNotFound
 from .rows import Claim, TaskRow
@@ -106,6 +106,7 @@ def park(
         wake=None if seconds is None else conn.now() + seconds,
         question=question,
     )
+    line.leave(conn, row["concurrency_key"])
     rows.tell(conn, row, "updated")
     return True
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import listing, rows, turns
+from ..broker import listing, rows, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table, word
@@ -94,4 +94,4 @@ def _task(conn: Connection, task_id: str, tenant: str) -> rows.TaskRow:
 
 def shown(row: rows.TaskRow) -> dict[str, Any]:
     """A task with what only its list says: the API's ``object``, and the conversation that owns it."""
-    return {"object": "frontdesk.task", "conversation": row["conversation_id"], **rows.view(row)}
+    return {"object": "frontdesk.task", "conversation": row["conversation_id"], **views.view(row)}

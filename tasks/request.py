@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 from pydantic import Field as Limit
 
 Kind = Literal["function", "agent", "turn"]
@@ -28,6 +28,9 @@ def new_id(prefix: str) -> str:
 Name = Annotated[str, Limit(min_length=1, max_length=200)]
 
 
+Key = Annotated[str, Limit(min_length=1, max_length=500)]
+
+
 class TaskRequest(BaseModel):
     """What is asked for when a task is created; checked here, before anything is written."""
 
@@ -40,7 +43,22 @@ class TaskRequest(BaseModel):
     queue: Name = "default"
     priority: Annotated[int, Limit(ge=-1000, le=1000)] = 0
     delay: Annotated[float, Limit(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)] = 0.0  # seconds of elapsed time
+    run_at: AwareDatetime | None = None  # wall time: a clock that jumps moves it
+    unique_key: Key | None = None
+    unique_for: Annotated[float, Limit(gt=0, le=10 * 366 * 86_400, allow_inf_nan=False)] | None = (
+        None  # None: while live
+    )
+    concurrency_key: Key | None = None
+    concurrency_limit: Annotated[int, Limit(ge=1, le=100_000)] = 1
     timeout: Annotated[float, Limit(gt=0, allow_inf_nan=False)] | None = None
     max_attempts: Annotated[int, Limit(ge=1, le=10_000)] = 3
     on_crash: OnCrash = "fail"
     announce: Announce = "respond"
+
+    @model_validator(mode="after")
+    def _one_time(self) -> TaskRequest:
+        if self.delay and self.run_at is not None:
+            raise ValueError("give either delay (elapsed time) or run_at (wall time), not both")
+        if self.unique_for is not None and self.unique_key is None:
+            raise ValueError("unique_for is how long unique_key holds: give unique_key too")
+        return self

@@ -54,6 +54,14 @@ class Task(Base, table=True):
     status: str = "queued"
     priority: int = 0
     ready: float = 0.0  # not before, on the database's clock
+    run_at: float | None = None  # not before, by wall time
+    held: str = ""  # why a queued task may not be claimed yet: time | limit; empty: it is in line
+    place: int = Field(default=0, sa_type=sa.BigInteger)  # in the line: virtual time, see broker/line.py
+    flow: str = ""  # whose task it is among those of its tenant: its conversation
+    concurrency_key: str | None = None  # of those that share it, so many at once are in line or running
+    concurrency_limit: int = 0
+    unique_key: str | None = None  # of its tenant; taken from it when another task gets the key
+    unique_until: float | None = None  # on the database's clock; empty: for as long as the task is live
     attempt: int = 1
     max_attempts: int = 3
     on_crash: str = "fail"
@@ -85,10 +93,45 @@ class Task(Base, table=True):
         partial(
             "frontdesk_task_claim",
             "slot",
+            "queue",
+            sa.desc("priority"),
+            "place",
+            "id",
+            where="status = 'queued' AND held = ''",
+        ),
+        partial(
+            "frontdesk_task_flow",
+            "slot",
+            "queue",
+            "tenant",
+            "flow",
+            "place",
+            where="status = 'queued' AND held = ''",
+        ),
+        partial(
+            "frontdesk_task_due",
+            "ready",
+            where="held = 'time' AND run_at IS NULL",
+        ),
+        partial(
+            "frontdesk_task_due_at",
+            "run_at",
+            where="held = 'time' AND run_at IS NOT NULL",
+        ),
+        partial(
+            "frontdesk_task_limit",
+            "concurrency_key",
             sa.desc("priority"),
             "ready",
             "id",
-            where="status = 'queued'",
+            where="held = 'limit'",
+        ),
+        partial(
+            "frontdesk_task_unique",
+            "tenant",
+            "unique_key",
+            unique=True,
+            where="unique_key IS NOT NULL",
         ),
         partial(
             "frontdesk_task_lease",
@@ -147,6 +190,24 @@ class Wait(Base, table=True):
 
     waiter_id: str = Field(primary_key=True)
     awaited_id: str = Field(primary_key=True, index=True)
+
+
+class Limit(Base, table=True):
+    """How many tasks with a concurrency key are in line or running."""
+
+    __tablename__ = "frontdesk_limit"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    key: str = Field(primary_key=True)
+    active: int
+
+
+class Queue(Base, table=True):
+    """A queue that has been used. From a paused one nothing is claimed."""
+
+    __tablename__ = "frontdesk_queue"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    name: str = Field(primary_key=True)
+    paused: int = 0
 
 
 class DurableCall(Base, table=True):

@@ -15,7 +15,7 @@ LIVE = ("queued", "running", "waiting")
 def broken(store: Store) -> list[str]:
     """What is wrong; nothing, for a database that is in order."""
     tasks = {row["id"]: row for row in store.tasks()}
-    wrong = _rows(tasks) + _waits(store, tasks)
+    wrong = _rows(tasks) + _waits(store, tasks) + _line(store, tasks)
     conversations = {row["conversation_id"] for row in tasks.values()} - {None}
     for conversation in sorted(conversations):
         of = [row for row in tasks.values() if row["conversation_id"] == conversation]
@@ -33,6 +33,20 @@ def _rows(tasks: dict[str, dict[str, Any]]) -> list[str]:
             wrong.append(f"{row['id']} is {row['status']} and finished at {row['finished_at']}")
         if row["status"] == "waiting" and row["cancel_requested"]:
             wrong.append(f"{row['id']} sleeps although it is to be cancelled")
+    return wrong
+
+
+def _line(store: Store, tasks: dict[str, dict[str, Any]]) -> list[str]:
+    wrong = [f"{row['id']} is {row['status']} and held: {row['held']}" for row in tasks.values()
+             if row["held"] and row["status"] != "queued"]  # fmt: skip
+    keyed = [row for row in tasks.values() if row["concurrency_key"] is not None]
+    inside = [row for row in keyed if row["status"] == "running" or (row["status"] == "queued" and not row["held"])]
+    counted = Counter(row["concurrency_key"] for row in inside)
+    if dict(counted) != store.limits():
+        wrong.append(f"of each concurrency key {dict(counted)} are in line or running, counted are {store.limits()}")
+    for row in keyed:
+        if row["held"] == "limit" and counted[row["concurrency_key"]] < row["concurrency_limit"]:
+            wrong.append(f"{row['id']} is held although its key {row['concurrency_key']} is free")
     return wrong
 
 

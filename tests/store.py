@@ -22,11 +22,12 @@ from frontdesk.broker.statements import Statement, p, table
 from frontdesk.broker.tables import Conversation, InboxEntry, Turn
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
-from frontdesk.tasks.table import Task, Wait
+from frontdesk.tasks.table import Limit, Task, Wait
 
 T = TypeVar("T")
 
-task, wait, conversation, entry, turn = (table(one) for one in (Task, Wait, Conversation, InboxEntry, Turn))
+task, wait, limits = (table(one) for one in (Task, Wait, Limit))
+conversation, entry, turn = (table(one) for one in (Conversation, InboxEntry, Turn))
 DESK = "desk"
 
 SET_LEASE: Statement = Statement(
@@ -43,6 +44,10 @@ EDGES: Statement = Statement(sa.select(wait.c.waiter_id, wait.c.awaited_id).orde
 TASKS: Statement = Statement(sa.select(task).order_by(task.c.id))
 TURNS: Statement = Statement(sa.select(turn).order_by(turn.c.created_at, turn.c.id))
 CONVERSATION: Statement = Statement(sa.select(conversation).where(conversation.c.id == p("id")))
+LIMITS: Statement = Statement(sa.select(limits.c.key, limits.c.active))
+BE_DUE: Statement = Statement(
+    sa.update(task).where(task.c.id == p("id"), task.c.held == "time").values(ready=p("ready"), run_at=p("run_at"))
+)
 FORGET: Statement = Statement(sa.delete(conversation).where(conversation.c.id == p("id")))
 ENTRIES: Statement = Statement(
     sa.select(entry.c.number, entry.c.kind, entry.c.target_id, entry.c.taken_by, entry.c.payload)
@@ -123,9 +128,9 @@ class Store:
 
     def claim(
         self, limit: int = 1, *, slot: str = "task", names: Sequence[str] = ("work",), owner: str = "tests",
-        lease: float = 1e6,
+        lease: float = 1e6, queues: frozenset[str] | None = None,
     ) -> list[Claim]:  # fmt: skip
-        return self.do(queue.claim, slot, names, owner, lease, limit)
+        return self.do(queue.claim, slot, names, owner, lease, limit, queues)
 
     def claim_one(self, **options: Any) -> Claim:
         (found,) = self.claim(1, **options)
@@ -168,6 +173,20 @@ class Store:
     def give(self, claim: Claim, owner: str) -> None:
         """The task is somebody else's."""
         self.do(lambda conn: conn.run(SET_OWNER, {"id": claim.task_id, "owner": owner}))
+
+    def be_due(self, task_id: str) -> None:
+        """The time that a queued task waits for has come; a sweep will see it."""
+
+        def put_back(conn: Connection) -> None:
+            found = rows.read(conn, task_id)
+            at = None if found is None or found["run_at"] is None else conn.wall() - 1
+            conn.run(BE_DUE, {"id": task_id, "ready": conn.now() - 1, "run_at": at})
+
+        self.do(put_back)
+
+    def limits(self) -> dict[str, int]:
+        """How many of each concurrency key are counted."""
+        return {str(row[0]): int(row[1]) for row in self.see(lambda conn: conn.all(LIMITS))}
 
     def ring(self, task_id: str) -> None:
         """The time that a parked task waits for has come."""

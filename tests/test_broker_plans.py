@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from frontdesk.broker import cancel as cancelling
-from frontdesk.broker import durable, endings, events, inbox, leases, listing, queue, rows, turns, waits
+from frontdesk.broker import durable, endings, events, inbox, leases, line, listing, queue, rows, turns, waits
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.statements import Statement
@@ -44,7 +44,28 @@ def plan(store: Store, statement: Statement) -> list[str]:
 PLANS: dict[str, tuple[Statement, list[str]]] = {
     "claim": (
         queue._candidates(2),  # pyright: ignore[reportPrivateUsage]
-        ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=?)"],
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=? AND queue=?)"],
+    ),
+    "head of the line": (
+        line.HEAD,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=? AND queue=? AND priority=?)"],
+    ),
+    "last of an owner": (
+        line.LAST,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_flow (slot=? AND queue=? AND tenant=? AND flow=?)"],
+    ),
+    "due": (line.DUE, ["SEARCH frontdesk_task USING INDEX frontdesk_task_due (ready<?)"]),
+    "due by wall time": (
+        line.DUE_AT,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_due_at (run_at>? AND run_at<?)"],
+    ),
+    "next of a concurrency key": (
+        line.NEXT_OF,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_limit (concurrency_key=?)"],
+    ),
+    "unique key": (
+        rows.BY_UNIQUE_KEY,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_unique (tenant=? AND unique_key=?)"],
     ),
     "expired leases": (
         leases.EXPIRED,
@@ -131,6 +152,14 @@ def test_the_next_input_is_three_looks_into_an_index(store: Store) -> None:
     looks = [step for step in steps if "frontdesk_inbox" in step]
     assert looks == ["SEARCH frontdesk_inbox USING INDEX frontdesk_inbox_waiting (conversation_id=? AND kind=?)"] * 3
     assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
+def test_conversations_in_line_are_counted_by_looks_into_an_index(store: Store) -> None:
+    """One for each conversation, not one for each task."""
+    steps = plan(store, line.COUNT_FLOWS)
+    assert not [step for step in steps if "SCAN frontdesk_task" in step], steps
+    looks = [step for step in steps if "frontdesk_task_flow" in step]
+    assert any("flow>?" in step for step in looks), steps
 
 
 def test_a_conversations_tasks_are_found_by_its_labels(store: Store) -> None:

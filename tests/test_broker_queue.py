@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from frontdesk.broker import cancel, leases, listing, queue, rows
+from frontdesk.broker import cancel, leases, listing, queue, rows, views
 from frontdesk.broker.clock import Owner
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -118,7 +118,7 @@ def test_a_claim_says_everything_that_a_run_needs(store: Store) -> None:
         task_id=row["id"], epoch=1, kind="function", name="work", conversation_id=conversation, tenant="acme",
         label="T2", title="work", agent="", arguments='{"n":1}', attempt=1, max_attempts=3, on_crash="retry",
         timeout=3.0, parent_id=parent.task_id, depth=1, cancel_requested=False,
-        announce="respond", created_at=row["created_at"], started_at=claim.started_at,
+        announce="respond", created_at=row["created_at"], started_at=claim.started_at, concurrency_key=None,
     )  # fmt: skip
     after = store.row(row["id"])
     assert (after["status"], after["owner"], after["epoch"]) == ("running", "someone", 1)
@@ -240,7 +240,7 @@ def test_finishing_ends_the_task_once_with_its_notice_and_event_in_the_same_comm
     assert notice.payload["task"]["result"] == {"total": 12}
     last = store.log(conversation)[-1]
     assert last["type"] == "frontdesk:task.finished"
-    assert last["task"] == notice.payload["task"] == rows.view(row)
+    assert last["task"] == notice.payload["task"] == views.view(row)
     with pytest.raises(LeaseLost):
         store.finish(claim, action)
     assert len(store.inbox(conversation, "notice")) == 1

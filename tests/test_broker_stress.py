@@ -78,6 +78,9 @@ class Actor:
             on_crash=self.chance.choice(["retry", "fail"]),
             announce=self.chance.choice(["respond", "note", "none"]),
             max_attempts=2,
+            concurrency_key=self.chance.choice([None, None, "narrow", "wide"]),
+            concurrency_limit=2,
+            delay=self.chance.choice([0, 0, 0, 3600]),
         )
         return str(self.crowd.note(self.crowd.tasks, row["id"]))
 
@@ -160,6 +163,8 @@ class Actor:
         for task in (self.crowd.some(self.chance, self.crowd.tasks) for _ in range(3)):
             if task is not None and self.store.row(task)["waiting_for"] == "timer":
                 self.store.ring(task)
+            elif task is not None:
+                self.store.be_due(task)
         self.store.do(leases.sweep)
 
 
@@ -179,6 +184,8 @@ def drain(store: Store) -> None:
         for row in live:
             if row["status"] == "waiting" and row["wake"] is not None:
                 store.ring(row["id"])
+            if row["held"] == "time":
+                store.be_due(row["id"])
             if row["status"] == "running":  # its worker is not there any more
                 store.do(lose, row["id"])
         store.sweep()
