@@ -46,7 +46,7 @@ _FIRST_FLOW: Any = sa.func.min(task.c.flow)
 def _flows() -> Any:  # typed no further: SQLAlchemy does not know the columns of a recursive query
     """How many conversations of a tenant have tasks in line: one look into the index for each, not one for each
     task."""
-    first = cast(Any, sa.select(_FIRST_FLOW.label("one"), sa.literal_column("1").label("number")))
+    first = cast(Any, sa.select(sa.label("one", _FIRST_FLOW), sa.literal_column("1").label("number")))
     found = first.where(*_OWNED, *IN_LINE).cte("found", recursive=True)
     following = sa.select(_FIRST_FLOW).where(*_OWNED, task.c.flow > found.c.one, *IN_LINE).scalar_subquery()
     found = found.union_all(
