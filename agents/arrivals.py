@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 
 from ..broker.inbox import Entry
@@ -31,6 +32,7 @@ class Arrivals:
         if not self._heard:
             return False
         self._heard = False
+        await journal.settle()  # or what has entered would be found once more
         entries, steered = await self._run.database.read(storage.waiting, ref.conversation_id, ref.response_id)
         if entries:
             enter(journal, entries)
@@ -64,7 +66,7 @@ def enter(journal: Journal, entries: Sequence[Entry]) -> None:
     next.
     """
     response_id, progress = journal.about.response_id, journal.progress
-    known = {one.id: one for one in journal.items} if any(not is_notice(entry) for entry in entries) else {}
+    known = ChainMap({one.id: one for one in journal.items}, journal.past.by_id)
     if any(is_notice(entry) for entry in entries):
         progress.step += 1
     new = [entry for entry in entries if not _is_told(entry, progress)]

@@ -8,12 +8,11 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from typing import Any, Final, assert_never, cast
 
 from .catalog import Catalog
 from .errors import ModelError, ModelRefused, ModelUnavailable
-from .history import StoredItem, model_items
+from .history import model_items
 from .journal import Journal
 from .model import (
     JSON,
@@ -29,7 +28,7 @@ from .model import (
     TextDelta,
     ToolSpec,
 )
-from .response import INPUT_STEP
+from .past import call_id_of, reaches_back
 from .team import Team
 
 log = logging.getLogger("frontdesk.loop")
@@ -52,10 +51,8 @@ class Asking:
         self._team, self._journal, self._unanswered = team, journal, unanswered
         self.client_tools = client_tools(journal.about.request)
         self.client_names = frozenset(one.name for one in self.client_tools)
-        self._call_ids: set[str] | None = None
+        self._call_ids: set[str] | None = None  # of this response
         self._heard = False
-        self._before = sum(1 for _ in takewhile(self._is_before, journal.items))  # items of earlier responses
-        self._settled: dict[str, tuple[JSON, ...]] = {}  # what each model is shown of them
 
     async def reply(self, catalog: Catalog) -> Reply:
         """A whole reply of the agent's model; a stream that breaks is asked for again once, and what it had said stays
@@ -115,34 +112,26 @@ class Asking:
             agent=agent.name,
         )
 
-    def _is_before(self, item: StoredItem) -> bool:
-        return item.response_id != self._journal.about.response_id
-
     def _items(self, model: str) -> tuple[JSON, ...]:
         """What the model is shown of the history. What was said before this response is settled, and worked out once,
         unless something in it still waits for an output or this response's input brings one.
         """
-        items, before = self._journal.items, self._before
-        settled = self._settled.get(model)
-        if settled is None:
-            whole = not self._unanswered and not unanswered(items[:before])
-            settled = self._settled[model] = model_items(items[:before], model=model) if before and whole else ()
-        own = items[before:]
-        if not settled or any(one.step == INPUT_STEP and one.body.get("type") != "message" for one in own):
-            return model_items(items, model=model, pending=self._unanswered)
-        return settled + model_items(own, model=model)
+        past, own = self._journal.past, self._journal.items
+        if self._unanswered or reaches_back(own):
+            return model_items([*past.items, *own], model=model, pending=self._unanswered)
+        return past.shown_to(model) + model_items(own, model=model)
 
     def _with_own_ids(self, calls: Sequence[FunctionCall]) -> list[FunctionCall]:
         """Some servers count their calls from the beginning in each reply: an id that the history
         has is made another.
         """
         if self._call_ids is None:
-            self._call_ids = _call_ids(self._journal.items)
-        known = self._call_ids
+            self._call_ids = {call_id_of(one) for one in self._journal.items}
+        known, before = self._call_ids, self._journal.past.call_ids
         unique: list[FunctionCall] = []
         for call in calls:
             call_id, number = call.call_id or "call", 1
-            while call_id in known:
+            while call_id in known or call_id in before:
                 number += 1
                 call_id = f"{call.call_id or 'call'}_{number}"
             known.add(call_id)
@@ -163,11 +152,6 @@ async def _only_model_errors(model: Model, request: ModelRequest) -> AsyncGenera
             raise ModelRefused(model.name, f"internal error ({type(error).__name__})") from error
 
 
-def _call_ids(items: Sequence[StoredItem]) -> set[str]:
-    bodies: list[JSON] = [one.body for one in items]
-    return {str(one.get("frontdesk:call_id") or one.get("call_id")) for one in bodies}
-
-
 def client_tools(request: JSON) -> tuple[ToolSpec, ...]:
     """The functions that the client runs, as a model sees them."""
     return tuple(
@@ -181,15 +165,6 @@ def client_tools(request: JSON) -> tuple[ToolSpec, ...]:
         for one in request.get("tools") or ()
         if one.get("type") == "function"
     )
-
-
-def unanswered(items: Sequence[StoredItem]) -> frozenset[str]:
-    """Calls in a history that the client has not answered yet."""
-    calls = {str(one.body["call_id"]) for one in items if one.body.get("type") == "function_call"}
-    if not calls:
-        return frozenset()
-    outputs = {one.body.get("call_id") for one in items if one.body.get("type") == "function_call_output"}
-    return frozenset(calls - outputs)
 
 
 def may_run_side_by_side(catalog: Catalog, request: JSON) -> bool:

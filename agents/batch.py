@@ -15,6 +15,7 @@ from .history import StoredItem
 class Batch:
     """Built by the journal, written once, never changed after."""
 
+    begins: bool = False  # the response: nothing of it has been written before
     events: list[Event] = field(default_factory=list[Event])
     added: list[StoredItem] = field(default_factory=list[StoredItem])
     changed: list[StoredItem] = field(default_factory=list[StoredItem])
@@ -25,6 +26,7 @@ class Batch:
     state: str = "{}"
     usage: str = "{}"
     current: str = ""  # the agent that is answering
+    triggers: str = ""  # the tasks whose notices started it
 
     def is_empty(self) -> bool:
         """Whether nothing would be lost without it."""

@@ -18,6 +18,7 @@ from .tool import Tool
 HANDOFF_PREFIX = "transfer_to_"
 NO_ARGUMENTS: JSON = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 WAITS = frozenset({"wait_for_tasks", "check_task"})
+FILES = frozenset({"create_task"})  # these act in the commit that holds their output, and nowhere else
 
 
 @dataclass(frozen=True, slots=True)

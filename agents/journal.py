@@ -17,6 +17,7 @@ from .calls import CallOutput
 from .events import encoded
 from .history import StoredItem
 from .model import FunctionCall, Usage
+from .past import Past
 from .response import About, Outcome, Progress, Verdict
 from .transcript import Transcript
 
@@ -41,15 +42,17 @@ class Journal(Transcript):
         store: Store,
         items: list[StoredItem],
         *,
+        past: Past | None = None,
         sequence: int = 0,
         progress: Progress | None = None,
         usage: Usage = Usage(),  # noqa: B008 - frozen
         spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None] | None = None,
     ) -> None:
-        super().__init__(about, items, sequence=sequence, progress=progress or Progress(), usage=usage)
+        super().__init__(about, items, past=past, sequence=sequence, progress=progress or Progress(), usage=usage)
         self._store, self._spawn = store, spawn
         self._writing = asyncio.Lock()
         self._flushing = False
+        self._flushed = "events"  # what is written beside the run
         self._failure: Exception | None = None
         self._clock = time.monotonic()
 
@@ -63,23 +66,32 @@ class Journal(Transcript):
         if self._failure is not None:
             raise self._failure
         super().say(agent, text)
-        if self._spawn is not None and not self._flushing:
-            self._flushing = True
-            self._spawn(self._flush)
+        if self._spawn is not None:
+            self._start_flushing(self._spawn)
 
-    async def reply(self, agent: str, calls: Sequence[tuple[FunctionCall, str, str, bool]], usage: Usage) -> None:
+    async def reply(
+        self,
+        agent: str,
+        calls: Sequence[tuple[FunctionCall, str, str, bool]],
+        usage: Usage,
+        *,
+        with_output: bool = False,
+    ) -> None:
         """Commits a reply: what was said, and its calls (call, label, name, whether the client runs it) before one
-        runs.
+        runs. ``with_output``: they do nothing before the commit that makes their outputs, and are kept by that.
         """
         self.end_reply(usage)
         for call, label, name, by_client in calls:
             self._call(agent, call, label, name, by_client)
-        await self.commit("reply")
+        if not with_output:
+            await self.commit("reply")
 
     async def output(self, given: CallOutput) -> None:
-        """Commits the output of one call, as soon as it is there."""
+        """Has the output of one call written, as soon as it is there. The model may be asked meanwhile; what it calls
+        is not run before both are committed.
+        """
         self.answer(given)
-        await self.commit("output")
+        await self.soon("output")
 
     async def output_in(self, call_id: str, write: Callable[[Batch, Slot], Awaitable[CallOutput]]) -> CallOutput:
         """Lets a write make the output of an open call, in the commit that does what the call asks for."""
@@ -110,6 +122,24 @@ class Journal(Transcript):
         async with self._writing:
             await self._guarded(self._store.save(what, self._take()))
 
+    async def soon(self, what: str) -> None:
+        """Has everything that has been made since the last commit written beside the run, by the next commit at the
+        latest. Call `settle` before the run is left. Raises what such a write has raised.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._spawn is None:
+            await self.commit(what)
+            return
+        self._flushed = what
+        self._start_flushing(self._spawn)
+
+    async def settle(self) -> None:
+        """Waits until everything is written, or a write has failed."""
+        async with self._writing:
+            if self._failure is None:
+                await self._flush_once()
+
     async def commit_in(self, write: Callable[[Batch], Awaitable[T]]) -> T:
         """Hands what has been made since the last commit to a write of its own."""
         async with self._writing:
@@ -137,12 +167,23 @@ class Journal(Transcript):
         batch.current = self.progress.path[-1] if self.progress.path else ""
         return batch
 
+    def _start_flushing(self, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+        if not self._flushing:
+            self._flushing = True
+            spawn(self._flush)
+
     async def _flush(self) -> None:
         """Writes what has accumulated, again and again while something is new: bursts become one row."""
         try:
-            while self.stream.pending and self._failure is None:
-                await self.commit("events")
-        except Exception as error:
-            log.info("what is being streamed could not be written, the run will end: %s", error)
+            while (self.stream.pending or not self._batch.is_empty()) and self._failure is None:
+                async with self._writing:
+                    await self._flush_once()
         finally:
             self._flushing = False
+
+    async def _flush_once(self) -> None:
+        what, self._flushed = "begin" if self._batch.begins else self._flushed, "events"
+        try:
+            await self._guarded(self._store.save(what, self._take()))
+        except Exception as error:
+            log.info("what was made beside the run could not be written, the run will end: %s", error)

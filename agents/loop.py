@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from .asking import Asking, Reply
 from .call_runs import CallRuns, NoTasks, TaskTools
-from .catalog import Catalog
+from .catalog import FILES, Catalog
 from .errors import ModelError
 from .journal import Journal
 from .model import FunctionCall
@@ -86,7 +86,7 @@ class TurnLoop:
             resumed, replied = False, True
             calls = [self.catalog.open(one, self._asking.client_names) for one in reply.calls]
             if not isinstance(decide(calls, journal.progress.path), Answer):
-                await self._keep(reply)
+                await self._keep(reply, with_output=all(one.kind == "task" and one.call.name in FILES for one in calls))
             elif (over := await self._answer(reply)) is not None:
                 return over
 
@@ -105,14 +105,15 @@ class TurnLoop:
             return None
         return "parked" if verdict == "parked" else "finished"
 
-    async def _keep(self, reply: Reply) -> None:
+    async def _keep(self, reply: Reply, *, with_output: bool) -> None:
         catalog, names = self.catalog, self._asking.client_names
 
         def shown(call: FunctionCall) -> tuple[FunctionCall, str, str, bool]:
             return call, *catalog.shown_as(call.name, names), catalog.kind(call.name, names) == "client"
 
         self._journal.progress.tool_calls += len(reply.calls)
-        await self._journal.reply(catalog.agent.name, [shown(one) for one in reply.calls], reply.done.usage)
+        calls = [shown(one) for one in reply.calls]
+        await self._journal.reply(catalog.agent.name, calls, reply.done.usage, with_output=with_output)
 
     async def _stop(self, limit: str) -> Over:
         """A limit ends the turn with a clear answer."""

@@ -18,6 +18,7 @@ from .history import StoredItem
 from .journal import Journal
 from .loop import TurnLoop
 from .model import Usage
+from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress
 from .stores import MemoryStore
 
@@ -45,8 +46,9 @@ async def run_in_memory(
     about = About(response_id, "memory", "", time.time(), {}, model=desk.name)
     store = MemoryStore()
     who = desk.agents[agent].name if agent is not None else desk.entry.name
-    journal = Journal(about, store, [*items, asked], progress=Progress(path=[who]))
+    journal = Journal(about, store, [asked], past=Past(items), progress=Progress(path=[who]))
     await TurnLoop(desk.team(), journal).run()
     outcome = store.outcome
     assert outcome is not None, "a turn without tasks is never parked"
-    return MemoryTurn(journal.last_message(), journal.progress.path[-1], outcome, journal.usage, tuple(journal.items))
+    whole = (*items, *journal.items)
+    return MemoryTurn(journal.last_message(), journal.progress.path[-1], outcome, journal.usage, whole)

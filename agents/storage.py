@@ -21,39 +21,19 @@ from ..broker.endings import end
 from ..broker.failpoints import operation
 from ..broker.inbox import Entry
 from ..broker.rows import Claim
-from ..broker.statements import Statement, insert_row, p, table
+from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
 from ..tasks.states import TERMINAL, Action
+from . import items
 from .batch import Batch
 from .events import encoded, said_in
-from .history import StoredItem
+from .items import Page
 from .response import Ended, Outcome, Verdict
 from .steering import HELD, hold
-from .table import Item
 
-item, turn, conversation = table(Item), table(Turn), table(Conversation)
+turn, conversation = table(Turn), table(Conversation)
 
-PAGE: Final = 500  # items read at once
-
-COUNT_ITEMS: Statement = Statement(
-    sa.update(conversation)
-    .where(conversation.c.id == p("id"))
-    .values(last_item=conversation.c.last_item + p("count"))
-    .returning(conversation.c.last_item)
-)
-INSERT_ITEM: Statement = Statement(insert_row(Item))
-UPDATE_ITEM: Statement = Statement(
-    sa.update(item)
-    .where(item.c.conversation_id == p("conversation_id"), item.c.id == p("id"))
-    .values(status=p("status"), body=p("body"))
-)
-ITEMS: Statement = Statement(
-    sa.select(item.c.position, item.c.id, item.c.response_id, item.c.step, item.c.status, item.c.agent, item.c.body)
-    .where(item.c.conversation_id == p("conversation_id"), item.c.position > p("after"))
-    .order_by(item.c.position)
-    .limit(PAGE)
-)
 TURN_SAVED: Statement = Statement(
     sa.update(turn)
     .where(turn.c.id == p("id"))
@@ -97,8 +77,9 @@ class Opening:
     agent: str  # who takes it, as far as the database knows: named by the client, else the conversation's
     desk: str
     entries: list[Entry]  # what is to enter the conversation with it
-    items: list[StoredItem]  # the first page of the history
-    last: int  # the position of its last item
+    known: int  # the history before it is known already; 0 when it has to be read from its beginning
+    counted: int  # the conversation's counter of items
+    page: Page  # the first page of the history after ``known``
     steered: bool = False  # since before this run: a steer that came before a crash or a park
 
     @property
@@ -107,8 +88,12 @@ class Opening:
         return bool(self.turn["status"] == "queued")
 
 
-def open_turn(conn: Connection, claim: Claim) -> Opening | None:
-    """A claimed turn; None when its conversation is gone. Reads only."""
+def open_turn(conn: Connection, claim: Claim, known: int = 0) -> Opening | None:
+    """A claimed turn; None when its conversation is gone. Reads only.
+
+    ``known``: up to which count of items its run knows the history; it is read from the beginning when what follows
+    does not fit to that.
+    """
     found = turns.of_task(conn, claim.task_id)
     about = None if found is None else conn.one(turns.CONVERSATION, {"id": found["conversation_id"]})
     if found is None or about is None:
@@ -120,20 +105,15 @@ def open_turn(conn: Connection, claim: Claim) -> Opening | None:
         agent = agent if before is None else before["agent"] or agent
     by_person = found["started_by"] in ("create", "steer")
     entries, steered = waiting(conn, conversation_id, found["id"], held=by_person)
-    last, items = items_after(conn, conversation_id, 0)
-    return Opening(found, str(agent), str(about[1]), entries, items, last, steered)
+    counted, page = items.counted(conn, conversation_id), items.after(conn, conversation_id, known)
+    if known and len(page.items) != min(items.PAGE, counted - known):
+        known, page = 0, items.after(conn, conversation_id, 0)
+    return Opening(found, str(agent), str(about[1]), entries, known, counted, page, steered)
 
 
 def half_said(conn: Connection, conversation_id: str, ids: Sequence[str]) -> dict[str, str]:
     """What messages that a crash left half said have said so far, as clients have seen it. Reads only."""
     return {one: said_in(events.deltas(conn, conversation_id, one)) for one in ids}
-
-
-def items_after(conn: Connection, conversation_id: str, position: int) -> tuple[int, list[StoredItem]]:
-    """A page of the history, oldest first, and the position of its last item (0 when there is none)."""
-    found = conn.all(ITEMS, {"conversation_id": conversation_id, "after": position})
-    items = [StoredItem(row[1], row[2], row[3], row[4], row[5], from_json(row[6])) for row in found]
-    return int(found[-1][0]) if found else 0, items
 
 
 def waiting(
@@ -152,14 +132,9 @@ def waiting(
 
 
 @operation
-def begin_turn(conn: Connection, ref: Ref, batch: Batch, *, first: bool = True, triggers: str = "") -> None:
-    """Starts a claimed turn, or goes on with it (``first=False``): its input enters the conversation. Raises
-    LeaseLost.
-    """
+def begin_turn(conn: Connection, ref: Ref, batch: Batch) -> None:
+    """Starts a claimed turn, or goes on with it: its input enters the conversation. Raises LeaseLost."""
     fence(conn, ref)
-    if first:
-        given = {"started_at": conn.wall(), "first_cursor": events.last_cursor(conn, ref.conversation_id) or 0}
-        conn.run(TURN_BEGUN, {"id": ref.response_id, "triggers": triggers, **given})
     save(conn, ref, batch)
 
 
@@ -170,10 +145,11 @@ def fence(conn: Connection, ref: Ref) -> None:
 
 def save(conn: Connection, ref: Ref, batch: Batch) -> None:
     """Writes a batch. The caller has checked the claim."""
-    insert_items(conn, ref.conversation_id, batch.added)
-    for one in batch.changed:
-        values = {"status": one.status, "body": encoded(one.body)}
-        conn.run(UPDATE_ITEM, {"conversation_id": ref.conversation_id, "id": one.id, **values})
+    if batch.begins:
+        given = {"started_at": conn.wall(), "first_cursor": events.last_cursor(conn, ref.conversation_id) or 0}
+        conn.run(TURN_BEGUN, {"id": ref.response_id, "triggers": batch.triggers, **given})
+    items.insert(conn, ref.conversation_id, batch.added)
+    items.update(conn, ref.conversation_id, batch.changed)
     _take(conn, ref, batch.taken)
     if batch.events:
         events.append(conn, ref.conversation_id, batch.events)
@@ -195,23 +171,6 @@ def _take(conn: Connection, ref: Ref, taken: Sequence[Entry]) -> None:
     from_clients = sum(entry.kind in ("create", "steer", HELD) for entry in taken)
     if from_clients:
         conn.run(inbox.INPUTS_TAKEN, {"id": ref.conversation_id, "count": from_clients})
-
-
-def insert_items(conn: Connection, conversation_id: str, items: Sequence[StoredItem]) -> None:
-    """Appends items to the history, in their order. Locks the conversation."""
-    if not items:
-        return
-    row = conn.one(COUNT_ITEMS, {"id": conversation_id, "count": len(items)})
-    position = 0 if row is None else int(row[0]) - len(items)
-    for one in items:
-        position += 1
-        conn.run(
-            INSERT_ITEM,
-            {
-                "conversation_id": conversation_id, "position": position, "id": one.id, "step": one.step,
-                "response_id": one.response_id, "status": one.status, "agent": one.agent, "body": encoded(one.body),
-            },
-        )  # fmt: skip
 
 
 @operation

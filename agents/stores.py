@@ -18,6 +18,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _OPERATIONS: Final[dict[str, Callable[[Connection, Ref, Batch], None]]] = {
+    "begin": storage.begin_turn,
     "events": storage.save_events,
     "reply": storage.save_reply,
     "output": storage.save_output,

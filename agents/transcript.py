@@ -17,26 +17,33 @@ from .calls import CallOutput
 from .events import ResponseStream, clean, wire_item
 from .history import INTERRUPTED, StoredItem, said
 from .model import JSON, FunctionCall, Usage
+from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress, response_body
 
 Status = Literal["completed", "in_progress", "incomplete"]
 
 
 class Transcript:
-    """One turn's transcript, over the items that the conversation held before."""
+    """One turn's transcript: ``items`` are this response's, ``past`` is what the conversation held before."""
 
     def __init__(
-        self, about: About, items: list[StoredItem], *, sequence: int, progress: Progress, usage: Usage
+        self,
+        about: About,
+        items: list[StoredItem],
+        *,
+        past: Past | None = None,
+        sequence: int,
+        progress: Progress,
+        usage: Usage,
     ) -> None:
-        self.about, self.items = about, items
+        self.about, self.items, self.past = about, items, past or Past()
         self.progress, self.usage = progress, usage
         self.asks_client = False  # a call waits for the client: the response ends with it
         self._places: dict[str, int] = {}  # where an item of this response lies in ``items``
         self._index: dict[str, int] = {}  # the output index of an item of this response
         self._open_calls: dict[str, str] = {}  # call id -> item id, in the order of the calls
         for place, one in enumerate(items):
-            if one.response_id == about.response_id:
-                self._know(one, place)
+            self._know(one, place)
         outputs = len(self._index)
         self.stream = ResponseStream(about.response_id, about.conversation_id, sequence=sequence, items=outputs)
         self._batch = Batch()
@@ -80,7 +87,7 @@ class Transcript:
         self._end_open()
         kept: JSON = {"summary": [], **body, "type": "reasoning", "frontdesk:model": model}
         item_id = str(body.get("id") or "")
-        if not item_id or any(one.id == item_id for one in self.items):
+        if not item_id or item_id in self._places or item_id in self.past.by_id:
             item_id = new_id("rs")
             kept["frontdesk:model"] = ""  # two under one id would be refused: no model is shown this one
         self._done(self._add(StoredItem(item_id, *self._place(), "completed", agent, kept)))
@@ -146,6 +153,7 @@ class Transcript:
         incomplete.
         """
         if first:
+            self._batch.begins, self._batch.triggers = True, self.about.triggers
             self.stream.begins(self.body(None))
         for item_id, text in half.items():
             self._close(self.items[self._places[item_id]], text, "incomplete")

@@ -5,24 +5,26 @@ response.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
+import anyio
 from pydantic_core import from_json
 
 from ..broker import queue
 from ..broker.runs import Run
 from ..tasks.errors import FrontdeskError
 from ..tasks.states import Action
-from . import storage
+from . import items, storage
 from .arrivals import Arrivals, Boundary, enter
-from .asking import unanswered
 from .entries import is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
 from .loop import TurnLoop
 from .model import Usage
+from .past import Past, Pasts
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
-from .storage import PAGE, Opening, Ref
+from .storage import Opening, Ref
 from .stores import DurableStore
 from .task_calls import TaskCalls
 from .team import Team
@@ -33,55 +35,80 @@ MOST_ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A turn that has been read."""
+
+    opening: Opening
+    past: Past
+    items: list[StoredItem]  # of its own: a run before this one made them
+
+
 class TurnRuns:
     """Handles tasks of kind ``turn`` and ``agent``."""
 
     def __init__(self, team: Team, entry: str) -> None:
-        self._team, self._entry = team, entry
+        self._team, self._entry, self._pasts = team, entry, Pasts()
         self._journals: dict[Run, Journal] = {}  # of the turns that are running here
 
     async def run(self, run: Run) -> None:
         arrivals = None if run.claim.kind == "agent" else Arrivals(run, str(run.claim.conversation_id))
-        opening = await self._open(run)
-        if opening is None:
+        opened = await self._open(run)
+        if opened is None:
             return
+        opening = opened.opening
         if arrivals is None:
             arrivals = Arrivals(run, opening.turn["conversation_id"])
             arrivals.hear()  # something may have come in since the turn was read
         if opening.steered:
             arrivals.hear()
-        store, journal = await self._begin(run, opening)
+        store, journal = await self._begin(run, opened)
         if journal.progress.waits:
             arrivals.hear()
-        await self._go_on(run, opening, store, journal, arrivals)
+        try:
+            await self._go_on(run, opening, store, journal, arrivals)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await journal.settle()
+        self._pasts.keep(store.ref.conversation_id, opened.past)
 
-    async def _open(self, run: Run) -> Opening | None:
+    async def _open(self, run: Run) -> Opened | None:
         """The turn; None when its conversation was deleted, and then its task has been ended."""
-        opening = await run.database.read(storage.open_turn, run.claim)
+        past = Past() if run.claim.kind == "agent" else self._pasts.take(str(run.claim.conversation_id))
+        opening = await run.database.read(storage.open_turn, run.claim, past.counted)
         if opening is None:
             text = "its conversation was deleted"
             await run.database.write_first(queue.finish, run.claim, Action.CANCEL, error=text, error_kind="deleted")
             run.over = True
             return None
-        last, page = opening.last, len(opening.items)
-        while page == PAGE:
-            last, more = await run.database.read(storage.items_after, opening.turn["conversation_id"], last)
-            opening.items.extend(more)
-            page = len(more)
-        return opening
+        page = opening.page
+        found, size = page.items, page.size
+        while page.more:
+            page = await run.database.read(items.after, opening.turn["conversation_id"], page.last)
+            found, size = found + page.items, size + page.size
+        if not opening.known:
+            past = Past()
+        own = [one for one in found if one.response_id == opening.turn["id"]]
+        before = found[: len(found) - len(own)]  # they are the last ones
+        past.extend(before, counted=opening.counted - len(own) - past.counted, size=size)
+        return Opened(opening, past, own)
 
-    async def _begin(self, run: Run, opening: Opening) -> tuple[DurableStore, Journal]:
-        """The first commit of a run: what came in, and what a crash left half said."""
+    async def _begin(self, run: Run, opened: Opened) -> tuple[DurableStore, Journal]:
+        """The first commit of a run: what came in, and what a crash left half said.
+
+        A turn that begins asks its model meanwhile: nothing is done for the model before both are committed.
+        """
+        opening = opened.opening
         turn = opening.turn
         store = DurableStore(run, Ref(run.claim, turn["id"], turn["conversation_id"]))
         triggers = self._triggers(opening)
-        journal = self._journal(run, opening, store, triggers)
+        journal = self._journal(run, opened, store, triggers)
         if opening.first and turn["started_by"] == "delegate":
             text = str(journal.about.request.get("input", ""))
             asked = StoredItem(f"msg_{turn['id']}", turn["id"], INPUT_STEP, "completed", "", user_message(text))
             journal.enter((), [asked], ())
         half: dict[str, str] = {}
-        ids = [one.id for one in opening.items if one.response_id == turn["id"] and _is_half_said(one)]
+        ids = [one.id for one in opened.items if _is_half_said(one)]
         if ids:
             half = await run.database.read(storage.half_said, turn["conversation_id"], ids)
         journal.begin(first=opening.first, half=half)
@@ -89,10 +116,10 @@ class TurnRuns:
         waits = journal.progress.waits
         entering = [entry for entry in opening.entries if not (waits and is_notice(entry))]
         enter(journal, entering)
-        if opening.first or half or entering:
-            await journal.commit_in(
-                lambda batch: store.write(storage.begin_turn, batch, first=opening.first, triggers=triggers)
-            )
+        if opening.first and run.claim.kind == "turn":
+            await journal.soon("begin")
+        elif opening.first or half or entering:
+            await journal.commit("begin")
         self._journals[run] = journal
         run.when_over(lambda: self._forget(run))
         return store, journal
@@ -106,7 +133,8 @@ class TurnRuns:
             return str(turn["triggers"])
         return triggers_of([entry.target_id or "" for entry in opening.entries if is_notice(entry)]) or turn["triggers"]
 
-    def _journal(self, run: Run, opening: Opening, store: DurableStore, triggers: str) -> Journal:
+    def _journal(self, run: Run, opened: Opened, store: DurableStore, triggers: str) -> Journal:
+        opening = opened.opening
         turn = opening.turn
         request = from_json(turn["request"])
         about = About(
@@ -119,7 +147,8 @@ class TurnRuns:
         return Journal(
             about,
             store,
-            opening.items,
+            opened.items,
+            past=opened.past,
             sequence=turn["next_sequence"],
             progress=progress,
             usage=Usage(**from_json(turn["usage"])),
@@ -152,17 +181,17 @@ class TurnRuns:
             journal,
             tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, self._team.announce),
             boundary=Boundary(arrivals, store.ref, journal),
-            unanswered=unanswered(opening.items) if opening.turn["started_by"] == "notice" else frozenset(),
+            unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),
         )
         await loop.run()
 
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
         journal = self._journals.get(run)
         if journal is None or journal.has_failed:
-            opening = await self._open(run)
-            if opening is None:
+            opened = await self._open(run)
+            if opened is None:
                 return
-            _, journal = await self._begin(run, opening)
+            _, journal = await self._begin(run, opened)
         await journal.finish(Outcome(status="cancelled", ended="cancelled"))
 
     async def failed(self, run: Run, error: Exception) -> None:

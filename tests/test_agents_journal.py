@@ -310,6 +310,64 @@ async def test_outputs_that_end_while_another_is_written_share_a_commit() -> Non
     assert {one.body["output"] for one in kept.items.values() if one.body["type"] == "mcp_call"} == {"done"}
 
 
+async def test_an_output_is_written_beside_the_run_and_with_the_next_commit_at_the_latest() -> None:
+    kept = Kept()
+    async with anyio.create_task_group() as group:
+        found = await journal(kept, spawn=beside(group))
+        await found.reply("triage", [a_call("c1"), a_call("c2")], Usage())
+        await found.output(CallOutput("c1", "one"))
+        assert kept.commits == 2, "nobody waits for it"
+        await anyio.wait_all_tasks_blocked()
+        assert kept.commits == 3, "and it is not kept waiting"
+        await found.output(CallOutput("c2", "two"))
+        await found.finish(Outcome(status="completed"))
+    assert kept.commits == 4
+    assert [one.body["output"] for one in kept.items.values()] == ["one", "two"]
+    event_rules.check(kept.events)
+
+
+async def test_what_is_made_beside_the_run_is_written_before_the_run_is_left() -> None:
+    kept = Kept()
+    async with anyio.create_task_group() as group:
+        found = await journal(kept, spawn=beside(group))
+        await found.reply("triage", [a_call("c1")], Usage())
+        await found.output(CallOutput("c1", "one"))
+        await found.settle()
+        assert kept.commits == 3
+        await found.settle()
+        assert kept.commits == 3
+
+
+async def test_what_could_not_be_written_beside_the_run_ends_it() -> None:
+    kept = Kept(faults={3: "before"})
+    async with anyio.create_task_group() as group:
+        found = await journal(kept, spawn=beside(group))
+        await found.reply("triage", [a_call("c1")], Usage())
+        await found.output(CallOutput("c1", "one"))
+        await found.settle()
+        with pytest.raises(Crash):
+            await found.finish(Outcome(status="completed"))
+    assert kept.commits == 3
+
+
+async def test_calls_that_act_in_the_commit_of_their_output_are_kept_by_it() -> None:
+    kept = Kept()
+    found = await journal(kept)
+    await found.reply("triage", [a_call("c1", "create_task")], Usage(), with_output=True)
+    assert kept.commits == 1
+
+    async def write(batch: Batch, slot: Any) -> CallOutput:
+        output = CallOutput("c1", "filed")
+        await kept.save("create", slot.put_into(batch, output))
+        return output
+
+    await found.output_in("c1", write)
+    assert kept.commits == 2
+    assert [one.body.get("output") for one in kept.items.values()] == ["filed"]
+    await found.finish(Outcome(status="completed"))
+    event_rules.check(kept.events)
+
+
 async def test_deltas_that_come_while_others_are_written_become_one_batch() -> None:
     gates = [asyncio.Event(), asyncio.Event()]
     written: list[int] = []

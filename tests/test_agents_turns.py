@@ -464,7 +464,7 @@ async def test_a_full_database_delays_a_turn_and_loses_nothing(tmp_path: Path) -
         await gate.wait()
         return long
 
-    model = ScriptedModel([say("Reading.") + call("read"), say("Read.")])
+    model = ScriptedModel([say("Reading.") + call("read"), say("Read."), say("Read.")])
     async with office(desk(model, read), tmp_path) as at:
         accepted = await at.create()
         await gate.reached()

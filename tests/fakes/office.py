@@ -20,9 +20,9 @@ from frontdesk.agents import Desk
 from frontdesk.agents.conversation import accept_create
 from frontdesk.agents.entries import user_message
 from frontdesk.agents.history import StoredItem, model_items, validate_items
+from frontdesk.agents.items import after
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import ScriptedReply, call
-from frontdesk.agents.storage import items_after
 from frontdesk.broker import events, inbox, listing, rows, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -198,10 +198,10 @@ class Office:
     async def items(self, conversation_id: str) -> list[StoredItem]:
         """The whole history, oldest first."""
         items: list[StoredItem] = []
-        last, page = await self.database.read(items_after, conversation_id, 0)
-        while page:
-            items += page
-            last, page = await self.database.read(items_after, conversation_id, last)
+        page = await self.database.read(after, conversation_id, 0)
+        while page.items:
+            items += page.items
+            page = await self.database.read(after, conversation_id, page.last)
         return items
 
     async def child(self, label: str, conversation_id: str) -> str:

@@ -1,0 +1,113 @@
+"""What was said before a response: items that do not change any more, and what follows from them for a model. It only
+grows. `Pasts` keeps those of the conversations that a worker has just had, so that a turn reads what is new.
+
+No I/O is here. What makes it safe: an item of an ended response never changes. Whoever comes to delete or to edit one
+must count the conversation's ``last_item`` on, by which a reader sees that it knows another history.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .history import StoredItem, model_items
+from .model import JSON
+from .response import INPUT_STEP
+
+MOST_CHARACTERS: Final = 16_000_000  # of all histories that are kept
+MOST_CONVERSATIONS: Final = 1_000
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What a model is shown of the first ``count`` items."""
+
+    count: int = 0
+    items: tuple[JSON, ...] = ()
+
+
+class Past:
+    """The items of earlier responses, whole responses at a time. ``counted``: the conversation's counter of items, up
+    to where it has been read; ``size``: their characters as JSON.
+    """
+
+    def __init__(self, items: Iterable[StoredItem] = ()) -> None:
+        self.items: list[StoredItem] = []
+        self.by_id: dict[str, StoredItem] = {}
+        self.call_ids: set[str] = set()
+        self.counted = self.size = 0
+        self._asked: set[str] = set()  # calls of functions that clients run, and have not answered
+        self._answered: set[str] = set()
+        self._shown: dict[str, _Shown] = {}
+        self.extend(items)
+
+    def extend(self, items: Iterable[StoredItem], *, counted: int = 0, size: int = 0) -> None:
+        """Responses have ended; ``counted`` and ``size`` are how much these items add."""
+        self.counted += counted
+        self.size += size
+        for one in items:
+            self.items.append(one)
+            self.by_id[one.id] = one
+            self.call_ids.add(call_id_of(one))
+            kind, call_id = one.body.get("type"), str(one.body.get("call_id"))
+            if kind == "function_call":
+                self._asked.add(call_id)
+            elif kind == "function_call_output":
+                self._answered.add(call_id)
+
+    @property
+    def unanswered(self) -> frozenset[str]:
+        """Calls that the client has not answered yet."""
+        return frozenset(self._asked - self._answered) if self._asked else frozenset()
+
+    def shown_to(self, model: str) -> tuple[JSON, ...]:
+        """What the model is shown of all of it, with a repaired output for each call that has none. What was worked out
+        before is kept, as long as nothing new belongs to it.
+        """
+        shown = self._shown.setdefault(model, _Shown())
+        if shown.count < len(self.items):
+            new = self.items[shown.count :]
+            if shown.count and not reaches_back(new):
+                shown.items += model_items(new, model=model)
+            else:
+                shown.items = model_items(self.items, model=model)
+            shown.count = len(self.items)
+        return shown.items
+
+
+def call_id_of(item: StoredItem) -> str:
+    """The model's id of a call or an output; of another item it means nothing."""
+    return str(item.body.get("frontdesk:call_id") or item.body.get("call_id"))
+
+
+def reaches_back(items: Sequence[StoredItem]) -> bool:
+    """Whether items of later responses may belong to what is in earlier ones: a client's outputs, and what it claims to
+    have been said.
+    """
+    return any(one.step == INPUT_STEP and one.body.get("type") != "message" for one in items)
+
+
+@dataclass(slots=True)
+class Pasts:
+    """The pasts of the conversations that were used last. Each is lent to one run at a time."""
+
+    _kept: OrderedDict[str, Past] = field(default_factory=OrderedDict[str, Past])
+    _size: int = 0
+
+    def take(self, conversation_id: str) -> Past:
+        """The past of a conversation as far as it is known, for one run alone; give it back with `keep`."""
+        found = self._kept.pop(conversation_id, None)
+        if found is None:
+            return Past()
+        self._size -= found.size
+        return found
+
+    def keep(self, conversation_id: str, past: Past) -> None:
+        """Keeps it for the conversation's next run, in place of those that have not been used for longest."""
+        self.take(conversation_id)
+        self._kept[conversation_id] = past
+        self._size += past.size
+        while self._kept and (self._size > MOST_CHARACTERS or len(self._kept) > MOST_CONVERSATIONS):
+            self._size -= self._kept.popitem(last=False)[1].size
