@@ -168,14 +168,24 @@ class Journal(Transcript):
         return batch
 
     def _start_flushing(self, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+        """Begins to write beside the run, unless the run has written all of it before it waits for anything."""
         if not self._flushing:
             self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush_if_needed, spawn)
+
+    def _flush_if_needed(self, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+        if self._is_unwritten():
             spawn(self._flush)
+        else:
+            self._flushing = False
+
+    def _is_unwritten(self) -> bool:
+        return bool(self.stream.pending or not self._batch.is_empty()) and self._failure is None
 
     async def _flush(self) -> None:
         """Writes what has accumulated, again and again while something is new: bursts become one row."""
         try:
-            while (self.stream.pending or not self._batch.is_empty()) and self._failure is None:
+            while self._is_unwritten():
                 async with self._writing:
                     await self._flush_once()
         finally:

@@ -14,6 +14,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 log = logging.getLogger("frontdesk.wakeups")
@@ -93,7 +94,9 @@ class _Ring:
         start = self.rows[0].first - 1 if self.rows else self.start
         if start is None or cursor < start:
             return None
-        return [row for row in self.rows if row.first + row.count - 1 > cursor]
+        found = list(takewhile(lambda row: row.first + row.count - 1 > cursor, reversed(self.rows)))
+        found.reverse()
+        return found
 
 
 class Listening:

@@ -19,6 +19,7 @@ from .commands import (
     explain,
     log_to_stderr,
     settings,
+    share_processor,
 )
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def serve(
 
     chosen = settings(host=host, port=port, database=database, token=token)
     log_to_stderr(chosen)
+    share_processor()
     with listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value())) as socket:
         found = choose_desk(desk, folder, chosen)
         with open_database(chosen) as storage:
@@ -79,6 +81,7 @@ def worker(desk: DeskName = None, database: Database = None, folder: Folder = Pa
 
     chosen = settings(database=database)
     log_to_stderr(chosen)
+    share_processor()
     found = choose_desk(desk, folder, chosen)
     with open_database(chosen) as storage:
         run_worker(found, storage, chosen, ready=lambda: typer.echo(f"working for {found.name} (Ctrl-C stops it)"))

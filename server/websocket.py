@@ -7,6 +7,7 @@ shutdown. Here every close of ours is followed by an abort.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -32,6 +33,12 @@ class Transport(Protocol):
 
     async def wait_until_free(self) -> None: ...
 
+    def send_texts(self, texts: Sequence[str]) -> None:
+        """Sends messages in one write: each write is a system call, for which the thread lets others go first. Raises
+        OSError when the client has gone.
+        """
+        ...
+
     def cut_off(self, code: int, reason: str) -> None:
         """Attempts to say good-bye, and is rid of the client within a second whether it reads or not."""
         ...
@@ -54,6 +61,16 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     async def wait_until_free(self) -> None:
         await self.writable.wait()
+
+    def send_texts(self, texts: Sequence[str]) -> None:
+        if self.disconnected or self.close_sent:
+            raise ConnectionResetError
+        try:
+            for text in texts:
+                self.conn.send_text(text.encode())
+        except InvalidState as error:  # the client has begun to close
+            raise ConnectionResetError from error
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def cut_off(self, code: int, reason: str) -> None:
         if not self.close_sent and not self.transport.is_closing():

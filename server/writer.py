@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import anyio
@@ -30,6 +30,7 @@ READ_ROWS: Final = 100  # of the log at once, at most
 FIRST_ROWS: Final = 8  # while it is not known how long they are
 READ_CHARACTERS: Final = 256_000  # of the log at once, about
 BURST: Final = 64  # events of one conversation before another one's turn
+PIECE: Final = 65_536  # characters after which a write begins
 LOOK_SECONDS: Final = 1.0  # while a send is blocked
 RETRY_SECONDS: Final = 1.0  # when the log cannot be read
 
@@ -138,30 +139,52 @@ class Writer:
 
     async def _send_control(self) -> None:
         while self._control:
-            await self._send(self._control.popleft())
+            ready = [self._control.popleft() for _ in range(min(len(self._control), BURST))]
+            await self._send(ready)
 
     async def _send_events(self, follower: Follower) -> None:
         """Sends what the log holds after the follower's position, up to a burst of it, as long as the client reads."""
-        left = BURST
-        for row in await self._read(follower):
-            for cursor, text in texts(row, follower.position):
-                kind = outgoing.kind_of(text)
-                lanes = self._follows.show(follower, cursor, row.response_id, kind)
-                if lanes is None:
-                    return
-                if kind == "response.failed":
-                    self._session.chains.discard(follower.conversation_id)
-                for lane in lanes:
-                    await self._send(outgoing.prefix(lane) + text[1:], follower)
-                    left -= 1
+        left, held = BURST, False
+        rows = iter(await self._read(follower))
+        while not held:
+            ready, more, held = self._ready(follower, rows)
+            left -= len(ready)
+            position = follower.position
+            if ready:
+                await self._send(ready, follower)
                 await self._send_control()
-                if follower.position != cursor:  # the client has asked for older events meanwhile
-                    self._follows.again(follower)
-                    return
+            if held:
+                return
+            if follower.position != position:  # the client has asked for older events meanwhile
+                self._follows.again(follower)
+                return
+            if not more:
+                break
             if left <= 0 or self._blocked is not None:
                 self._follows.again(follower)
                 break
         self.forget(follower.conversation_id)
+
+    def _ready(self, follower: Follower, rows: Iterator[Events]) -> tuple[list[str], bool, bool]:
+        """What is to be sent of the next rows, in one write; whether there may be more rows, and whether the follower
+        holds.
+        """
+        ready: list[str] = []
+        size = 0
+        for row in rows:
+            for cursor, text in texts(row, follower.position):
+                kind = outgoing.kind_of(text)
+                lanes = self._follows.show(follower, cursor, row.response_id, kind)
+                if lanes is None:
+                    return ready, False, True
+                if kind == "response.failed":
+                    self._session.chains.discard(follower.conversation_id)
+                for lane in lanes:
+                    ready.append(outgoing.prefix(lane) + text[1:])
+                    size += len(text)
+            if size >= PIECE or len(ready) >= BURST:
+                return ready, True, False
+        return ready, False, False
 
     async def _read(self, follower: Follower) -> Sequence[Events]:
         """Rows with events after the follower's position, from memory if they are there."""
@@ -197,16 +220,16 @@ class Writer:
 
         asyncio.get_running_loop().call_later(RETRY_SECONDS, retry)
 
-    async def _send(self, text: str, follower: Follower | None = None) -> None:
-        """Sends one message, or raises Gone. The socket's own buffer is the only one."""
-        message = {"type": "websocket.send", "text": text}
+    async def _send(self, messages: Sequence[str], follower: Follower | None = None) -> None:
+        """Sends messages, or raises Gone. The socket's own buffer is the only one."""
         try:
             if self._transport is None:
-                with anyio.fail_after(self._limits.stall_seconds):
-                    await self._raw_send(message)
+                for text in messages:
+                    with anyio.fail_after(self._limits.stall_seconds):
+                        await self._raw_send({"type": "websocket.send", "text": text})
             else:
                 await self._wait_for_client(follower)
-                await self._raw_send(message)
+                self._transport.send_texts(messages)
         except (OSError, RuntimeError) as error:  # what ASGI servers raise after a disconnect, and a timeout
             raise Gone from error
         if follower is not None:

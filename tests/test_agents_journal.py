@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import TaskGroup
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
@@ -101,19 +100,25 @@ def asked() -> StoredItem:
     return StoredItem("msg_1", "resp_1", -1, "completed", "", user_message("hello"))
 
 
-def beside(group: TaskGroup) -> Spawn:
-    """Starts coroutine functions in the group."""
+@asynccontextmanager
+async def beside() -> AsyncGenerator[Spawn]:
+    """Starts coroutine functions beside the block, also from the loop's callbacks; at its end they have ended."""
+    started: set[asyncio.Future[None]] = set()
 
     async def run(function: Callable[[], Awaitable[None]]) -> None:
         await function()
 
     def spawn(function: Callable[[], Awaitable[None]]) -> None:
-        group.start_soon(run, function)
+        started.add(asyncio.ensure_future(run(function)))
 
-    return spawn
+    try:
+        yield spawn
+    finally:
+        await asyncio.sleep(0)
+        await asyncio.gather(*started)
 
 
-async def begin(kept: Kept, group: TaskGroup) -> Journal:
+async def begin(kept: Kept, spawn: Spawn) -> Journal:
     """A new turn, or what a crash left of it, as a run begins."""
     first = not kept.items
     progress = Progress(**from_json(kept.last.state))
@@ -121,7 +126,7 @@ async def begin(kept: Kept, group: TaskGroup) -> Journal:
         progress.path.append("triage")
     usage = Usage(**from_json(kept.last.usage)) if kept.last.usage != "{}" else Usage()
     items, sequence = list(kept.items.values()), kept.last.next_sequence
-    found = Journal(about(REQUEST), kept, items, sequence=sequence, progress=progress, usage=usage, spawn=beside(group))
+    found = Journal(about(REQUEST), kept, items, sequence=sequence, progress=progress, usage=usage, spawn=spawn)
     if first:
         found.enter((), [asked()], ())
     half = [one.id for one in items if one.status == "in_progress" and one.body["type"] == "message"]
@@ -239,23 +244,23 @@ def test_whatever_happens_a_turn_ends_with_a_valid_history_and_a_valid_stream(
 async def to_the_end(desk: Desk[None], kept: Kept) -> None:
     """Runs the turn again after each crash, and ends it when it is cancelled, as a worker does."""
     for _ in range(10):
-        async with anyio.create_task_group() as group:
+        async with beside() as spawn:
             with suppress(Crash):
-                await one_run(desk, kept, group)
+                await one_run(desk, kept, spawn)
         if kept.outcome is not None:
             return
     raise AssertionError("more crashes than faults")
 
 
-async def one_run(desk: Desk[None], kept: Kept, group: TaskGroup) -> None:
+async def one_run(desk: Desk[None], kept: Kept, spawn: Spawn) -> None:
     journal: Journal | None = None
     with anyio.CancelScope() as kept.scope:
-        journal = await begin(kept, group)
+        journal = await begin(kept, spawn)
         await TurnLoop(desk.team(), journal).run()
     if kept.scope.cancelled_caught:
         kept.scope = None
         if journal is None or journal.has_failed:
-            journal = await begin(kept, group)
+            journal = await begin(kept, spawn)
         await journal.finish(Outcome(status="cancelled", ended="cancelled"))
 
 
@@ -312,8 +317,8 @@ async def test_outputs_that_end_while_another_is_written_share_a_commit() -> Non
 
 async def test_an_output_is_written_beside_the_run_and_with_the_next_commit_at_the_latest() -> None:
     kept = Kept()
-    async with anyio.create_task_group() as group:
-        found = await journal(kept, spawn=beside(group))
+    async with beside() as spawn:
+        found = await journal(kept, spawn=spawn)
         await found.reply("triage", [a_call("c1"), a_call("c2")], Usage())
         await found.output(CallOutput("c1", "one"))
         assert kept.commits == 2, "nobody waits for it"
@@ -328,8 +333,8 @@ async def test_an_output_is_written_beside_the_run_and_with_the_next_commit_at_t
 
 async def test_what_is_made_beside_the_run_is_written_before_the_run_is_left() -> None:
     kept = Kept()
-    async with anyio.create_task_group() as group:
-        found = await journal(kept, spawn=beside(group))
+    async with beside() as spawn:
+        found = await journal(kept, spawn=spawn)
         await found.reply("triage", [a_call("c1")], Usage())
         await found.output(CallOutput("c1", "one"))
         await found.settle()
@@ -340,8 +345,8 @@ async def test_what_is_made_beside_the_run_is_written_before_the_run_is_left() -
 
 async def test_what_could_not_be_written_beside_the_run_ends_it() -> None:
     kept = Kept(faults={3: "before"})
-    async with anyio.create_task_group() as group:
-        found = await journal(kept, spawn=beside(group))
+    async with beside() as spawn:
+        found = await journal(kept, spawn=spawn)
         await found.reply("triage", [a_call("c1")], Usage())
         await found.output(CallOutput("c1", "one"))
         await found.settle()
@@ -379,8 +384,8 @@ async def test_deltas_that_come_while_others_are_written_become_one_batch() -> N
                 await gates[len(written) - 1].wait()
             await super().save(what, batch)
 
-    async with anyio.create_task_group() as group:
-        found = await journal(Slow(), spawn=beside(group))
+    async with beside() as spawn:
+        found = await journal(Slow(), spawn=spawn)
         found.say("triage", "a")
         await anyio.wait_all_tasks_blocked()
         for piece in "bcdef":
@@ -405,8 +410,8 @@ async def test_after_a_write_that_failed_nothing_more_is_written() -> None:
 
 
 async def test_a_write_beside_the_stream_that_fails_ends_the_run_at_the_next_word() -> None:
-    async with anyio.create_task_group() as group:
-        found = await journal(Kept({2: "before"}), spawn=beside(group))
+    async with beside() as spawn:
+        found = await journal(Kept({2: "before"}), spawn=spawn)
         found.say("triage", "One ")
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(Crash):
