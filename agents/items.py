@@ -11,22 +11,14 @@ from pydantic_core import from_json
 
 from ..broker.connection import Connection
 from ..broker.statements import Statement, insert_row, p, table
-from ..broker.tables import Conversation
 from .events import encoded
 from .history import StoredItem
 from .table import Item
 
 PAGE: Final = 500  # items read at once
 
-item, conversation = table(Item), table(Conversation)
+item = table(Item)
 
-COUNT_ON: Statement = Statement(
-    sa.update(conversation)
-    .where(conversation.c.id == p("id"))
-    .values(last_item=conversation.c.last_item + p("count"))
-    .returning(conversation.c.last_item)
-)
-COUNTED: Statement = Statement(sa.select(conversation.c.last_item).where(conversation.c.id == p("id")))
 INSERT: Statement = Statement(insert_row(Item))
 UPDATE: Statement = Statement(
     sa.update(item)
@@ -55,12 +47,6 @@ class Page:
         return len(self.items) == PAGE
 
 
-def counted(conn: Connection, conversation_id: str) -> int:
-    """The conversation's counter of items."""
-    row = conn.one(COUNTED, {"id": conversation_id})
-    return 0 if row is None else int(row[0])
-
-
 def after(conn: Connection, conversation_id: str, position: int) -> Page:
     """A page of the history after a position."""
     found = conn.all(AFTER, {"conversation_id": conversation_id, "after": position})
@@ -68,12 +54,8 @@ def after(conn: Connection, conversation_id: str, position: int) -> Page:
     return Page(found_items, int(found[-1][0]) if found else 0, sum(len(row[6]) for row in found))
 
 
-def insert(conn: Connection, conversation_id: str, items: Sequence[StoredItem]) -> None:
-    """Appends items to the history, in their order. Locks the conversation."""
-    if not items:
-        return
-    row = conn.one(COUNT_ON, {"id": conversation_id, "count": len(items)})
-    position = 0 if row is None else int(row[0]) - len(items)
+def insert(conn: Connection, conversation_id: str, position: int, items: Sequence[StoredItem]) -> None:
+    """Appends items to the history, in their order, after a position that the caller has counted."""
     for one in items:
         position += 1
         conn.run(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,12 +19,14 @@ from pydantic_core import from_json
 from ..broker import events, inbox, listing, queue, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.endings import end
+from ..broker.errors import ConversationNotFound
 from ..broker.failpoints import operation
 from ..broker.inbox import Entry
 from ..broker.rows import Claim
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
+from ..broker.wakeups import Events
 from ..tasks.states import TERMINAL, Action
 from . import items
 from .batch import Batch
@@ -34,23 +37,34 @@ from .steering import HELD, hold
 
 turn, conversation = table(Turn), table(Conversation)
 
-TURN_SAVED: Statement = Statement(
-    sa.update(turn)
-    .where(turn.c.id == p("id"))
-    .values(next_sequence=p("next_sequence"), state=p("state"), usage=p("usage"), agent=p("agent"))
+_SAVED: Final = ("next_sequence", "state", "usage", "agent")
+_BEGUN: Final = ("status", "started_at", "first_cursor", "triggers")
+_ENDED: Final = ("status", "ended", "error", "finished_at")
+
+
+def _write_turn(*columns: str) -> Statement:
+    values = {name: p(name) for name in columns}
+    return Statement(sa.update(turn).where(turn.c.id == p("id")).values(**values))
+
+
+WRITE_TURN: Final = {  # whether it begins, whether it ends
+    (False, False): _write_turn(*_SAVED),
+    (True, False): _write_turn(*_SAVED, *_BEGUN),
+    (False, True): _write_turn(*_SAVED, *_ENDED),
+    (True, True): _write_turn(*_SAVED, *_BEGUN, *_ENDED),
+}
+COUNT_ON: Statement = Statement(  # everything that a batch changes in the conversation
+    sa.update(conversation)
+    .where(conversation.c.id == p("id"))
+    .values(
+        last_item=conversation.c.last_item + p("items"),
+        last_cursor=conversation.c.last_cursor + p("events"),
+        waiting_inputs=conversation.c.waiting_inputs - p("inputs"),
+        agent=sa.func.coalesce(p("agent"), conversation.c.agent),
+        head=sa.func.coalesce(p("head"), conversation.c.head),
+    )
+    .returning(conversation.c.last_item, conversation.c.last_cursor)
 )
-TURN_BEGUN: Statement = Statement(
-    sa.update(turn)
-    .where(turn.c.id == p("id"))
-    .values(status="in_progress", started_at=p("started_at"), first_cursor=p("first_cursor"), triggers=p("triggers"))
-)
-TURN_ENDED: Statement = Statement(
-    sa.update(turn)
-    .where(turn.c.id == p("id"))
-    .values(status=p("status"), ended=p("ended"), error=p("error"), finished_at=p("finished_at"))
-)
-SET_AGENT: Statement = Statement(sa.update(conversation).where(conversation.c.id == p("id")).values(agent=p("agent")))
-SET_HEAD: Statement = Statement(sa.update(conversation).where(conversation.c.id == p("id")).values(head=p("head")))
 
 ENDINGS: Final[dict[Ended, Action]] = {
     "completed": Action.SUCCEED,
@@ -105,7 +119,7 @@ def open_turn(conn: Connection, claim: Claim, known: int = 0) -> Opening | None:
         agent = agent if before is None else before["agent"] or agent
     by_person = found["started_by"] in ("create", "steer")
     entries, steered = waiting(conn, conversation_id, found["id"], held=by_person)
-    counted, page = items.counted(conn, conversation_id), items.after(conn, conversation_id, known)
+    counted, page = int(about[7]), items.after(conn, conversation_id, known)
     if known and len(page.items) != min(items.PAGE, counted - known):
         known, page = 0, items.after(conn, conversation_id, 0)
     return Opening(found, str(agent), str(about[1]), entries, known, counted, page, steered)
@@ -143,34 +157,52 @@ def fence(conn: Connection, ref: Ref) -> None:
     queue.held_row(conn, ref.claim, ref.conversation_id)
 
 
-def save(conn: Connection, ref: Ref, batch: Batch) -> None:
-    """Writes a batch. The caller has checked the claim."""
-    if batch.begins:
-        given = {"started_at": conn.wall(), "first_cursor": events.last_cursor(conn, ref.conversation_id) or 0}
-        conn.run(TURN_BEGUN, {"id": ref.response_id, "triggers": batch.triggers, **given})
-    items.insert(conn, ref.conversation_id, batch.added)
-    items.update(conn, ref.conversation_id, batch.changed)
-    _take(conn, ref, batch.taken)
-    if batch.events:
-        events.append(conn, ref.conversation_id, batch.events)
-    for one_id in batch.closed:
-        events.drop_deltas(conn, ref.conversation_id, one_id)
-    if batch.agent is not None:
-        conn.run(SET_AGENT, {"id": ref.conversation_id, "agent": batch.agent})
-    conn.run(
-        TURN_SAVED,
-        {"id": ref.response_id, "next_sequence": batch.next_sequence, "state": batch.state, "usage": batch.usage,
-         "agent": batch.current},
+def save(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome | None = None) -> None:
+    """Writes a batch; with an outcome it is the turn's last one. The caller has checked the claim. Raises
+    ConversationNotFound.
+    """
+    counted = conn.one(
+        COUNT_ON,
+        {
+            "id": ref.conversation_id, "items": len(batch.added), "events": len(batch.events),
+            "inputs": sum(entry.kind in ("create", "steer", HELD) for entry in batch.taken), "agent": batch.agent,
+            "head": None if outcome is None else ref.response_id,
+        },
     )  # fmt: skip
-
-
-def _take(conn: Connection, ref: Ref, taken: Sequence[Entry]) -> None:
-    """These inputs have entered the conversation."""
-    for entry in taken:
+    if counted is None:
+        raise ConversationNotFound(ref.conversation_id)
+    items.insert(conn, ref.conversation_id, int(counted[0]) - len(batch.added), batch.added)
+    items.update(conn, ref.conversation_id, batch.changed)
+    for entry in batch.taken:
         conn.run(inbox.TAKE, {"id": ref.conversation_id, "number": entry.number, "by": ref.response_id})
-    from_clients = sum(entry.kind in ("create", "steer", HELD) for entry in taken)
-    if from_clients:
-        conn.run(inbox.INPUTS_TAKEN, {"id": ref.conversation_id, "count": from_clients})
+    first = int(counted[1]) - len(batch.events)
+    _append(conn, ref.conversation_id, first + 1, batch)
+    row = {
+        "id": ref.response_id, "next_sequence": batch.next_sequence, "state": batch.state, "usage": batch.usage,
+        "agent": batch.current,
+    }  # fmt: skip
+    if batch.begins:
+        row |= {"status": "in_progress", "triggers": batch.triggers, "started_at": conn.wall(), "first_cursor": first}
+    if outcome is not None:
+        ended = {"status": outcome.status, "ended": outcome.ended, "error": outcome.error}
+        row |= {**ended, "finished_at": conn.wall()}
+    conn.run(WRITE_TURN[batch.begins, outcome is not None], row)
+
+
+def _append(conn: Connection, conversation_id: str, first: int, batch: Batch) -> None:
+    """Appends the batch's events. Deltas of an item that the same commit begins and ends are shown and not kept."""
+    whole = {one.id for one in batch.added}.intersection(batch.closed)
+    for is_passing, run in groupby(batch.events, lambda event: event.deltas_of in whole):
+        part = list(run)
+        if is_passing:
+            body = "\n".join(event.text for event in part)
+            conn.publish(Events(conversation_id, first, len(part), part[0].response_id, body))
+        else:
+            events.insert(conn, conversation_id, first, part)
+        first += len(part)
+    for one_id in batch.closed:
+        if one_id not in whole:
+            events.drop_deltas(conn, conversation_id, one_id)
 
 
 @operation
@@ -221,10 +253,7 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
         if verdict != "ended":
             save(conn, ref, batch.without_last_event())
             return verdict
-    save(conn, ref, hold(conn, ref.conversation_id, ref.response_id, batch, outcome.required))
-    given = {"status": outcome.status, "ended": outcome.ended, "error": outcome.error, "finished_at": conn.wall()}
-    conn.run(TURN_ENDED, {"id": ref.response_id, **given})
-    conn.run(SET_HEAD, {"id": ref.conversation_id, "head": ref.response_id})
+    save(conn, ref, hold(conn, ref.conversation_id, ref.response_id, batch, outcome.required), outcome)
     end(
         conn,
         row,

@@ -120,7 +120,7 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
         },
     )  # fmt: skip
     _put(conn, conversation_id, number, "create", new.input, response_id=response_id)
-    turns.advance(conn, conversation_id)
+    turns.advance(conn, conversation_id, idle=busy is None)
     ahead = waiting - 1 + (busy is not None and not _waits_itself(conn, busy["id"]))
     return Accepted(response_id, conversation_id, new.input_id, ahead, cursor)
 

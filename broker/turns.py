@@ -76,6 +76,7 @@ CONVERSATION: Statement = Statement(
         conversation.c.unattended,
         conversation.c.unattended_limit,
         conversation.c.head,
+        conversation.c.last_item,
     ).where(conversation.c.id == p("id"))
 )
 READ: Statement = Statement(sa.select(turn).where(turn.c.id == p("id")))
@@ -141,15 +142,16 @@ def wake(conn: Connection, row: TaskRow) -> None:
     conn.publish(TasksReady(row["slot"]))
 
 
-def advance(conn: Connection, conversation_id: str) -> None:
-    """Makes sure that what waits in the inbox is being dealt with. The conversation is locked by the caller.
+def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> None:
+    """Makes sure that what waits in the inbox is being dealt with. The conversation is locked by the caller, who may
+    know (``idle``) that it has no live turn.
 
     A parked turn is woken by new input; an idle conversation's next input gets its turn: steers first, then creates in
     their order, then notices while no more than the limit of unattended turns have followed each other. A delegated
     run's conversation has only that run.
     """
     conn.publish(InputArrived(conversation_id))
-    found = live(conn, conversation_id)
+    found = None if idle else live(conn, conversation_id)
     if found is not None:
         if found["status"] == Status.WAITING and _next(conn, conversation_id) is not None:
             wake(conn, found)
@@ -157,7 +159,7 @@ def advance(conn: Connection, conversation_id: str) -> None:
     about = conn.one(CONVERSATION, {"id": conversation_id})
     if about is None:
         return
-    tenant, desk, agent, parent_task, unattended, limit, head = about
+    tenant, desk, agent, parent_task, unattended, limit, head, _ = about
     if parent_task is not None:
         _wake_delegated(conn, str(parent_task))
         return
@@ -171,7 +173,9 @@ def advance(conn: Connection, conversation_id: str) -> None:
         response_id = new_id("resp")
         values = {"started_by": "notice", "triggers": target_id or "", "previous_id": head}
         add(conn, {"id": response_id, "conversation_id": conversation_id, "tenant": tenant, "agent": agent, **values})
-    conn.run(SET_UNATTENDED, {"id": conversation_id, "unattended": unattended + 1 if kind == "notice" else 0})
+    now = unattended + 1 if kind == "notice" else 0
+    if now != unattended:
+        conn.run(SET_UNATTENDED, {"id": conversation_id, "unattended": now})
     _start(conn, str(response_id), str(desk), str(tenant), conversation_id, PRIORITY[kind])
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from frontdesk.agents import Agent, Desk, past
 from frontdesk.agents.history import StoredItem, model_items
-from frontdesk.agents.items import COUNT_ON
 from frontdesk.agents.model import JSON
 from frontdesk.agents.models.scripted import ScriptedModel, say
 from frontdesk.agents.past import Past, Pasts
@@ -113,13 +112,14 @@ async def test_a_turn_reads_what_is_new_and_everything_when_the_count_does_not_f
         def edited(conn: Connection) -> None:
             conn.script("UPDATE frontdesk_item SET body = replace(body, 'One.', 'Eins.')")
 
-        for number, change in enumerate((None, edited, COUNT_ON)):
+        def counted(conn: Connection) -> None:
+            conn.script("UPDATE frontdesk_conversation SET last_item = last_item + 1")
+
+        for number, change in enumerate((None, edited, counted)):
             if change is edited:
                 await at.database.write(edited)
-            elif change is COUNT_ON:
-                await at.database.write(
-                    lambda conn: conn.one(COUNT_ON, {"id": first.conversation_id, "count": 1})
-                )  # fmt: skip
+            elif change is counted:
+                await at.database.write(counted)
             await at.ended(await at.create(str(number), first.conversation_id))
             read.append(len(heard()[-1]))
     assert read == [1, 2, 3]
