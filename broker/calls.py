@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from .connection import Connection
+from .posts import post
 
 T = TypeVar("T")
 
@@ -63,11 +65,12 @@ def deliver(calls: Iterable[Call[Any]], undo: Callable[[Call[Any]], None]) -> No
         elif call.loop is not None:
             by_loop.setdefault(call.loop, []).append(call)
     for loop, of_loop in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_resume, of_loop, undo)
-        except RuntimeError:  # the loop has ended
-            for call in of_loop:
-                undo(call)
+        post(loop, partial(_resume, of_loop, undo), partial(_undo_all, of_loop, undo))
+
+
+def _undo_all(calls: Sequence[Call[Any]], undo: Callable[[Call[Any]], None]) -> None:
+    for call in calls:
+        undo(call)
 
 
 def _resume(calls: Sequence[Call[Any]], undo: Callable[[Call[Any]], None]) -> None:

@@ -14,8 +14,11 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Final, TypeAlias
+
+from .posts import post
 
 log = logging.getLogger("frontdesk.wakeups")
 
@@ -190,11 +193,12 @@ class Hub:
 
     def _call(self, woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]]) -> None:
         for loop, listeners in woken.items():
-            try:
-                loop.call_soon_threadsafe(_wake_all, tuple(listeners))
-            except RuntimeError:  # the loop has ended: its listeners are gone with it
-                for listening in listeners:
-                    self.remove(listening)
+            post(loop, partial(_wake_all, tuple(listeners)), partial(self._remove_all, tuple(listeners)))
+
+    def _remove_all(self, listeners: Iterable[Listening]) -> None:
+        """Their loop has ended, and they are gone with it."""
+        for listening in listeners:
+            self.remove(listening)
 
 
 def _wake_all(listeners: tuple[Listening, ...]) -> None:

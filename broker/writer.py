@@ -22,6 +22,7 @@ from .connection import Connection
 from .engine import Engine
 from .errors import DatabaseClosed, DatabaseOverloaded
 from .failpoints import Failpoint
+from .posts import gathered
 from .transactions import TransactionLost, Transactions
 from .wakeups import Hint, Hub
 
@@ -95,7 +96,8 @@ class Writer:
                     if self._closing.is_set():
                         return
                     self._lock.wait()
-            self._group()
+            with gathered():
+                self._group()
 
     def _next(self) -> Call[Any] | None:
         """The next call in line; without a lock, because only this thread takes."""
