@@ -120,10 +120,29 @@ class Database:
         undoes it."""
         return await self._ask(Call(function, args, kwargs, give_back=give_back))
 
-    async def _ask(self, call: Call[T]) -> T:
+    def take_when_ready(
+        self,
+        slot: str,
+        give_back: Callable[[Connection, T], object],
+        function: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
+        """As ``take``, in the very commit that makes tasks of this slot ready: it may never come to that. Cancel the
+        future when it is not wanted any more; a result that came all the same is given back.
+        """
+        call, future = self._call(Call(function, args, kwargs, give_back=give_back))
+        self._writer.stand(slot, call)
+        return future
+
+    def _call(self, call: Call[T]) -> tuple[Call[T], asyncio.Future[T]]:
         call.loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = call.loop.create_future()
         call.future = future
+        return call, future
+
+    async def _ask(self, call: Call[T]) -> T:
+        call, future = self._call(call)
         self._writer.submit(call)
         try:
             return await future

@@ -13,7 +13,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
@@ -27,6 +26,7 @@ from .heartbeat import Heartbeat
 from .queue import Held
 from .rows import Claim
 from .runs import Handler, Run
+from .slots import Slots
 from .supervision import abandon, supervise
 
 log = logging.getLogger("frontdesk.worker")
@@ -36,21 +36,6 @@ POLL: Final = 0.5
 RECOVER_EVERY: Final = 20  # polls
 LAST_SECONDS: Final = 1.0  # of a drain: for runs that were asked to stop, then for writing how they ended
 PATIENCE: Final = 10.0  # beyond the grace period, with a worker that is to stop
-
-
-@dataclass(slots=True)
-class Slots:
-    """The slots of one kind of work, and who handles each name."""
-
-    slot: str
-    size: int
-    handlers: Mapping[str, Handler]
-    running: dict[Held, Run] = field(default_factory=dict[Held, Run])
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def free(self) -> int:
-        return self.size - len(self.running)
 
 
 class Worker:
@@ -194,27 +179,54 @@ class Worker:
 
     async def _dispatch(self, slots: Slots) -> None:
         """Claims as much as there are free slots, whenever there may be something to claim."""
-        woken = asyncio.Event()
-        listening = self._database.hub.listen("ready", slots.slot, woken.set)
+        listening = self._database.hub.listen("ready", slots.slot, slots.wake)
         names = sorted(slots.handlers)
+        look = True
         try:
             while not self._draining.is_set():
                 if slots.free <= 0:
                     slots.changed.clear()
                     await slots.changed.wait()
+                    look = True
                     continue
-                woken.clear()
                 wanted = slots.free
-                claims = await self._claim(slots.slot, names, wanted)
+                if look or slots.woken:
+                    slots.woken = 0
+                    claims = await self._claim(slots.slot, names, wanted)
+                    look = len(claims) == wanted
+                else:
+                    claims = await self._stand(slots, names, wanted)
+                    look = len(claims) == wanted or not claims
                 for claim in claims:
                     self._start(slots, claim)
-                if len(claims) < wanted:
-                    with anyio.move_on_after(self._poll):
-                        await woken.wait()
         except DatabaseClosed:
             log.info("the database was closed: nothing more is claimed")
         finally:
             listening.stop()
+
+    async def _stand(self, slots: Slots, names: list[str], limit: int) -> list[Claim]:
+        """Waits until something is ready. What this process makes ready is claimed in the same commit; for the rest,
+        and after a while in any case, there are no claims: then look.
+        """
+        owner = f"{self.owner.text}.{next(self._claims)}"
+        slots.news.clear()
+        standing = self._database.take_when_ready(
+            slots.slot, queue.release, queue.claim, slots.slot, names, owner, self._lease, limit
+        )
+        standing.add_done_callback(lambda _: slots.news.set())
+        try:
+            with anyio.move_on_after(self._poll):
+                await slots.news.wait()
+            if not standing.done():
+                return []
+            slots.woken -= 1  # by the commit that holds the claims; whatever else was heard is looked for
+            return standing.result()
+        except Exception:
+            log.exception("claiming failed, trying again")
+            self._unreceived.append(owner)
+            return []
+        finally:
+            standing.cancel()
 
     async def _claim(self, slot: str, names: list[str], limit: int) -> list[Claim]:
         """Claims under an owner text of its own, by which claims that did not arrive are found again."""

@@ -24,7 +24,7 @@ from .errors import DatabaseClosed, DatabaseOverloaded
 from .failpoints import Failpoint
 from .posts import gathered
 from .transactions import TransactionLost, Transactions
-from .wakeups import Hint, Hub
+from .wakeups import Hint, Hub, TasksReady
 
 log = logging.getLogger("frontdesk.writer")
 
@@ -44,6 +44,7 @@ class Writer:
         self._lock = threading.Condition()
         self._first: deque[Call[Any]] = deque()
         self._rest: deque[Call[Any]] = deque()
+        self._standing: dict[str, Call[Any]] = {}  # by slot: who claims in the commit that makes tasks ready
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._transactions = Transactions(engine, self._closing)
@@ -71,6 +72,12 @@ class Writer:
             else:
                 self._rest.append(call)
             self._lock.notify()
+
+    def stand(self, slot: str, call: Call[Any]) -> None:
+        """Has the call run in the next transaction that makes tasks of this slot ready, in place of one that stood
+        there. Where functions are not run together nothing comes of it.
+        """
+        self._standing[slot] = call
 
     def undo(self, call: Call[Any]) -> None:
         """Nobody received the call's result: what it took is given back."""
@@ -139,6 +146,7 @@ class Writer:
                 self._fill(connection, calls)
             except _Written:
                 connection = self._carefully(calls)
+            self._claim(connection, calls)
             self._commit(connection, calls)
         except Exception as error:
             self._transactions.roll_back()
@@ -159,6 +167,15 @@ class Writer:
             waiting = self._next()
             if waiting is not None:
                 calls.append(waiting)
+
+    def _claim(self, connection: Connection, calls: list[Call[Any]]) -> None:
+        """Runs those that stand for what this transaction has made ready. Raises TransactionLost."""
+        if self._standing:
+            for slot in {hint.slot for hint in connection.hints if isinstance(hint, TasksReady)}:
+                call = self._standing.pop(slot, None)
+                if call is not None and not call.abandoned():
+                    calls.append(call)
+                    self._in_savepoint(connection, call)
 
     def _carefully(self, calls: list[Call[Any]]) -> Connection:
         """Runs the functions again, in a new transaction, each in a savepoint."""
