@@ -72,6 +72,7 @@ async def test_a_fork_of_a_response_that_goes_on_holds_what_is_committed(tmp_pat
         await at.ended(first)
         second = await at.create("two", previous_response_id=first.response_id)
         await gate.reached()
+        await at.event(second.conversation_id, lambda event: event.get("response", {}).get("id") == second.response_id)
         await at.create("joined", previous_response_id=second.response_id)
         fork = await at.create("forked", previous_response_id=second.response_id)
         assert text_of(await at.ended(fork)) == "triage: one two forked"
