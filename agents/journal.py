@@ -167,13 +167,13 @@ class Journal(Transcript):
         batch.current = self.progress.path[-1] if self.progress.path else ""
         return batch
 
-    def _start_flushing(self, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    def _start_flushing(self, spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
         """Begins to write beside the run, unless the run has written all of it before it waits for anything."""
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush_if_needed, spawn)
 
-    def _flush_if_needed(self, spawn: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    def _flush_if_needed(self, spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
         if self._is_unwritten():
             spawn(self._flush)
         else:

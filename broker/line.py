@@ -11,7 +11,7 @@ tenant that has many with queued tasks takes larger steps, so that tenants too c
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -43,16 +43,17 @@ LAST: Statement = Statement(sa.select(sa.func.max(task.c.place)).where(*_OWNED, 
 _FIRST_FLOW: Any = sa.func.min(task.c.flow)
 
 
-def _flows() -> Any:  # typed no further: SQLAlchemy does not know the columns of a recursive query
+def _flows() -> Any:
     """How many conversations of a tenant have tasks in line: one look into the index for each, not one for each
     task."""
-    first = cast(Any, sa.select(sa.label("one", _FIRST_FLOW), sa.literal_column("1").label("number")))
+    select: Any = sa.select  # SQLAlchemy does not type the columns of a recursive query
+    first = select(_FIRST_FLOW.label("one"), sa.literal_column("1").label("number"))
     found = first.where(*_OWNED, *IN_LINE).cte("found", recursive=True)
-    following = sa.select(_FIRST_FLOW).where(*_OWNED, task.c.flow > found.c.one, *IN_LINE).scalar_subquery()
+    following = select(_FIRST_FLOW).where(*_OWNED, task.c.flow > found.c.one, *IN_LINE).scalar_subquery()
     found = found.union_all(
-        sa.select(following, found.c.number + 1).where(found.c.one.is_not(None), found.c.number <= FLOWS)
+        select(following, found.c.number + 1).where(found.c.one.is_not(None), found.c.number <= FLOWS)
     )
-    return sa.select(sa.func.count(found.c.one))
+    return select(sa.func.count(found.c.one))
 
 
 COUNT_FLOWS: Statement = Statement(_flows())
