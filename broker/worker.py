@@ -68,6 +68,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = asyncio.Event()
+        self._cancels = asyncio.Event()  # a hint: somebody may have asked for a cancel
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat = Heartbeat(database, lease, self._renewed)
 
@@ -120,6 +121,7 @@ class Worker:
                     if slots.size and slots.handlers:
                         group.start_soon(self._dispatch, slots)
                 group.start_soon(self._look_after)
+                group.start_soon(self._hear_cancels)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()
@@ -252,10 +254,10 @@ class Worker:
         self._spawn(self._run, slots, run)
 
     async def _run(self, slots: Slots, run: Run) -> None:
-        listening = self._database.hub.listen("cancel", run.claim.task_id, lambda: self._cancel(run))
+        listening = self._database.hub.listen("cancel", run.claim.task_id, self._cancels.set)
         try:
             if run.claim.cancel_requested:
-                self._cancel(run)
+                run.ask("cancel")
             await supervise(run, slots.handlers[run.claim.name], lambda: self._grace)
         finally:
             listening.stop()
@@ -264,8 +266,18 @@ class Worker:
             run.close()
             slots.changed.set()
 
-    def _cancel(self, run: Run) -> None:
-        run.ask("cancel")
+    async def _hear_cancels(self) -> None:
+        """Looks which runs are to be cancelled whenever a hint says that one may be: hints are also given when it is
+        not known what another process has committed."""
+        while True:
+            await self._cancels.wait()
+            self._cancels.clear()
+            try:
+                self._renewed(set(), await self._database.read(leases.cancels_asked))
+            except DatabaseClosed:
+                return
+            except Exception as error:
+                log.warning("cancels cannot be looked for, this is done again in a moment: %s", error)
 
     async def _look_after(self) -> None:
         """Does what no hint announces: leases that ended, timers, processes that died, cancels of other processes."""
@@ -297,4 +309,4 @@ class Worker:
             if run.held in lost and not run.over:
                 run.ask("lost")
             elif run.held in cancels:
-                self._cancel(run)
+                run.ask("cancel")

@@ -423,6 +423,31 @@ async def test_a_cancel_of_another_process_is_found_without_a_hint(desk: Works) 
     assert (await desk.ended(task_id))["status"] == "cancelled"
 
 
+async def test_a_hint_that_everything_may_have_changed_cancels_nothing(desk: Works) -> None:
+    """As it is given when another process has committed something, or nothing was heard for a while."""
+    here, go = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    @task
+    async def patient() -> str:
+        loops.append(asyncio.get_running_loop())
+        here.set()
+        await go.wait()
+        return "not cancelled"
+
+    desk.work(patient)
+    task_id = desk.file(patient)
+    await happened(here)
+    desk.database.hub.publish_everything()
+    desk.database.hub.publish_keys([("cancel", task_id)])
+    seen = threading.Event()
+    loops[0].call_soon_threadsafe(seen.set)  # after what the hints have called
+    await happened(seen)
+    loops[0].call_soon_threadsafe(go.set)
+    row = await desk.ended(task_id)
+    assert (row["status"], row["result"]) == ("succeeded", '"not cancelled"')
+
+
 async def test_a_task_that_is_cancelled_before_it_is_run_never_runs(desk: Works) -> None:
     ran: list[int] = []
 
