@@ -5,7 +5,7 @@ it is constructed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, overload
 
@@ -212,12 +212,19 @@ class Desk(Generic[D]):
         )
 
     def worker(
-        self, database: Database, *, turns: int = 8, tasks: int = 16, lease: float = 30.0, grace: float = 10.0
+        self,
+        database: Database,
+        *,
+        turns: int = 8,
+        tasks: int = 16,
+        queues: Collection[str] | None = None,
+        lease: float = 30.0,
+        grace: float = 10.0,
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
-        ``turns`` and ``tasks`` are slots; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may
-        still use).
+        ``turns`` and ``tasks`` are slots, of which either may be 0; ``queues``: those whose tasks it runs, None for
+        all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use).
         """
         from ..broker.functions import FunctionRuns
         from ..broker.worker import Worker
@@ -232,6 +239,7 @@ class Desk(Generic[D]):
             work,
             turn_slots=turns,
             task_slots=tasks,
+            queues=queues,
             lease=lease,
             grace=grace,
             closing=self.aclose,

@@ -11,13 +11,14 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
 import anyio
 
-from . import leases, queue
+from . import leases
+from .claims import Claims
 from .clock import Owner
 from .database import Database
 from .errors import DatabaseClosed, DatabaseError
@@ -42,8 +43,8 @@ class Worker:
     """Runs tasks of a database until it is stopped.
 
     ``start`` and ``stop`` may be called from any thread but the worker's own. ``lease`` and ``poll`` are in seconds;
-    ``grace`` too: how long a run that is asked to stop may take. ``closing`` is awaited in the worker's loop at its
-    end.
+    ``grace`` too: how long a run that is asked to stop may take. ``queues``: those whose tasks it runs (None: all);
+    turns are in none. ``closing`` is awaited in the worker's loop at its end.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Worker:
         lease: float = LEASE,
         grace: float = 10.0,
         poll: float = POLL,
+        queues: Collection[str] | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._slots = (Slots("turn", turn_slots, turns), Slots("task", task_slots, tasks))
         self._lease, self._grace, self._poll, self._closing = lease, grace, poll, closing
         self.owner = Owner.here()
-        self._claims = itertools.count()
-        self._unreceived: list[str] = []  # owner texts of claims that may have been made, and were not received
+        self._claims = Claims(database, self.owner, lease=lease, poll=poll, queues=queues)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = asyncio.Event()
@@ -180,70 +181,9 @@ class Worker:
                 await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
 
     async def _dispatch(self, slots: Slots) -> None:
-        """Claims as much as there are free slots, whenever there may be something to claim."""
-        listening = self._database.hub.listen("ready", slots.slot, slots.wake)
-        names = sorted(slots.handlers)
-        look = True
-        try:
-            while not self._draining.is_set():
-                if slots.free <= 0:
-                    slots.changed.clear()
-                    await slots.changed.wait()
-                    look = True
-                    continue
-                wanted = slots.free
-                if look or slots.woken:
-                    slots.woken = 0
-                    claims = await self._claim(slots.slot, names, wanted)
-                    look = len(claims) == wanted
-                else:
-                    claims = await self._stand(slots, names, wanted)
-                    look = len(claims) == wanted or not claims
-                for claim in claims:
-                    self._start(slots, claim)
-        except DatabaseClosed:
-            log.info("the database was closed: nothing more is claimed")
-        finally:
-            listening.stop()
-
-    async def _stand(self, slots: Slots, names: list[str], limit: int) -> list[Claim]:
-        """Waits until something is ready. What this process makes ready is claimed in the same commit; for the rest,
-        and after a while in any case, there are no claims: then look.
-        """
-        owner = f"{self.owner.text}.{next(self._claims)}"
-        slots.news.clear()
-        standing = self._database.take_when_ready(
-            slots.slot, queue.release, queue.claim, slots.slot, names, owner, self._lease, limit
-        )
-        standing.add_done_callback(lambda _: slots.news.set())
-        try:
-            with anyio.move_on_after(self._poll):
-                await slots.news.wait()
-            if not standing.done():
-                return []
-            slots.woken -= 1  # by the commit that holds the claims; whatever else was heard is looked for
-            return standing.result()
-        except Exception:
-            log.exception("claiming failed, trying again")
-            self._unreceived.append(owner)
-            return []
-        finally:
-            standing.cancel()
-
-    async def _claim(self, slot: str, names: list[str], limit: int) -> list[Claim]:
-        """Claims under an owner text of its own, by which claims that did not arrive are found again."""
-        owner = f"{self.owner.text}.{next(self._claims)}"
-        try:
-            return await self._database.take(queue.release, queue.claim, slot, names, owner, self._lease, limit)
-        except DatabaseClosed:
-            raise
-        except DatabaseError as error:
-            log.error("claiming failed, trying again in a moment: %s", error)
-        except Exception:
-            log.exception("claiming failed, trying again in a moment")
-        self._unreceived.append(owner)
-        await anyio.sleep(self._poll)
-        return []
+        """Starts what is claimed for these slots until nothing more is."""
+        async for claim in self._claims.of(slots, until=self._draining):
+            self._start(slots, claim)
 
     def _start(self, slots: Slots, claim: Claim) -> None:
         run = Run(claim, self._database, self._spawn)
@@ -296,10 +236,7 @@ class Worker:
         await self._database.write(leases.sweep)
         if recover:
             await self._database.write(leases.recover)
-        if self._unreceived:
-            owners = tuple(self._unreceived)
-            await self._database.write(leases.release_all, owners)
-            del self._unreceived[: len(owners)]
+        await self._claims.give_back_unreceived()
         if self.running():
             self._renewed(set(), await self._database.read(leases.cancels_asked))
 

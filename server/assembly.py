@@ -22,6 +22,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..agents.model import Model
+    from ..broker.worker import Worker
 
 
 def find_desk(where: str) -> Desk[Any]:
@@ -100,13 +101,14 @@ def with_model(desk: Desk[Any], settings: Settings) -> Desk[Any]:
     return desk.using(default_model(settings)) if desk.lacks_model else desk
 
 
-def service_of(desk: Desk[Any], database: Database, settings: Settings) -> Service:
-    """The desk with its embedded worker, as it is served. Close the database after the server has ended."""
+def service_of(desk: Desk[Any], database: Database, settings: Settings, *, working: bool = True) -> Service:
+    """The desk with its embedded worker (unless not ``working``), as it is served. Close the database after the server
+    has ended."""
     desk = with_model(desk, settings)
     return Service(
         desk,
         database,
-        worker=desk.worker(database, turns=settings.turns, tasks=settings.tasks, grace=settings.grace_seconds),
+        worker=worker_of(desk, database, settings) if working else None,
         door=Door(token=settings.token.get_secret_value(), origins=settings.listed_origins),
         limits=Limits(stall_seconds=settings.stall_seconds),
         drain_seconds=settings.drain_seconds,
@@ -114,12 +116,21 @@ def service_of(desk: Desk[Any], database: Database, settings: Settings) -> Servi
     )
 
 
+def worker_of(desk: Desk[Any], database: Database, settings: Settings) -> Worker:
+    """The desk's worker as it is set."""
+    return desk.worker(
+        database,
+        turns=settings.turns,
+        tasks=settings.tasks,
+        queues=settings.listed_queues,
+        grace=settings.grace_seconds,
+    )
+
+
 def run_worker(desk: Desk[Any], database: Database, settings: Settings, *, ready: Callable[[], None]) -> None:
     """Runs the desk's turns and tasks until SIGINT or SIGTERM."""
     stopped = threading.Event()
-    worker = with_model(desk, settings).worker(
-        database, turns=settings.turns, tasks=settings.tasks, grace=settings.grace_seconds
-    )
+    worker = worker_of(with_model(desk, settings), database, settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.set())
     worker.start()

@@ -13,8 +13,11 @@ from .commands import (
     Database,
     DeskName,
     Folder,
+    Queues,
     ServerAddress,
+    Tasks,
     Token,
+    Turns,
     epilog,
     explain,
     log_to_stderr,
@@ -51,6 +54,10 @@ def serve(
     database: Database = None,
     folder: Folder = Path(),
     token: Token = None,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Run no turns and tasks here.")] = False,
+    turns: Turns = None,
+    tasks: Tasks = None,
+    queues: Queues = None,
 ) -> None:
     """Serve a desk over WebSocket and HTTP, with a worker inside.
 
@@ -60,27 +67,41 @@ def serve(
     from .assembly import choose_desk, open_database, service_of
     from .serving import Server, address_of, listen
 
-    chosen = settings(host=host, port=port, database=database, token=token)
+    chosen = settings(host=host, port=port, database=database, token=token, turns=turns, tasks=tasks, queues=queues)
     log_to_stderr(chosen)
     share_processor()
     with listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value())) as socket:
         found = choose_desk(desk, folder, chosen)
         with open_database(chosen) as storage:
-            server = Server(service_of(found, storage, chosen))
+            server = Server(service_of(found, storage, chosen, working=not no_worker))
             typer.echo(f"{found.name} is served at {address_of(socket)}/v1 (Ctrl-C stops it)")
             server.run([socket])
 
 
-@app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk"))
-def worker(desk: DeskName = None, database: Database = None, folder: Folder = Path()) -> None:
+@app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk --processes 4"))
+def worker(
+    desk: DeskName = None,
+    database: Database = None,
+    folder: Folder = Path(),
+    turns: Turns = None,
+    tasks: Tasks = None,
+    queues: Queues = None,
+    processes: Annotated[int, typer.Option(min=1, max=1_000, help="How many, each with so many slots.")] = 1,
+) -> None:
     """Run turns and tasks of a desk, beside servers on the same database.
 
-    SQLite before 3.51.3 takes one process at a time; `frontdesk serve` has a worker inside.
+    SQLite before 3.51.3 takes one process at a time; `frontdesk serve` has a worker inside. With --processes a process
+    that ends is replaced. SIGTERM drains: nothing more is claimed, what runs may come to its end for the grace period
+    (FRONTDESK_GRACE_SECONDS), the rest is given back, and others go on with it at once.
     """
     from .assembly import choose_desk, open_database, run_worker
 
-    chosen = settings(database=database)
+    chosen = settings(database=database, turns=turns, tasks=tasks, queues=queues)
     log_to_stderr(chosen)
+    if processes > 1:
+        from .crew import run_crew
+
+        raise typer.Exit(run_crew(chosen, desk, folder, processes))
     share_processor()
     found = choose_desk(desk, folder, chosen)
     with open_database(chosen) as storage:

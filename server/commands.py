@@ -60,6 +60,11 @@ Conversation = Annotated[
         metavar="ID", help="A conversation to go on with, `last` or `new`.", show_default="last at a terminal, else new"
     ),
 ]
+Turns = Annotated[int | None, typer.Option(min=0, help="Turns that run here at once; 0 for none.", show_default="8")]
+Tasks = Annotated[int | None, typer.Option(min=0, help="Tasks that run here at once; 0 for none.", show_default="16")]
+Queues = Annotated[
+    str | None, typer.Option(help="Queues whose tasks run here, separated by commas.", show_default="all")
+]
 Token = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="What clients must show; better in FRONTDESK_TOKEN.", show_default=False),

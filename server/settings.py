@@ -29,8 +29,9 @@ class Settings(BaseSettings):
     log_level: str = "warning"
     drain_seconds: float = Field(1.0, ge=0, le=3_600)  # between the notice and the closing of the sockets
     grace_seconds: float = Field(10.0, ge=0, le=3_600)  # for what runs to come to a boundary
-    turns: int = Field(8, ge=1, le=10_000)  # slots of the embedded worker
-    tasks: int = Field(16, ge=1, le=10_000)
+    turns: int = Field(8, ge=0, le=10_000)  # slots of the worker; 0: it runs none
+    tasks: int = Field(16, ge=0, le=10_000)
+    queues: str = ""  # whose tasks the worker runs, separated by commas; empty: all
     stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
     model: str = DEFAULT_MODEL
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_API_KEY"))
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     @property
     def listed_origins(self) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
+
+    @property
+    def listed_queues(self) -> tuple[str, ...] | None:
+        """None: all queues."""
+        return tuple(name.strip() for name in self.queues.split(",") if name.strip()) or None
 
     @property
     def state_folder(self) -> Path:

@@ -496,7 +496,7 @@ async def test_a_blocking_tool_that_does_not_end_is_left_behind_and_that_is_logg
 
     limiter = CapacityLimiter(1)
     with anyio.fail_after(30):
-        output = await run_tool(tool(timeout=0.01)(hang), Call("call_1", "hang", ""), CONTEXT, limiter=limiter)
+        output = await run_tool(tool(timeout=1)(hang), Call("call_1", "hang", ""), CONTEXT, limiter=limiter)
         assert (output.kind, ended.is_set(), limiter.borrowed_tokens) == ("timeout", False, 1)
         release.set()
         await limiter.acquire()  # the place of the thread, once it has ended

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from frontdesk.broker import leases
+from frontdesk.broker import leases, line
 from frontdesk.broker.clock import Owner, is_dead
 from frontdesk.broker.database import Database
 from frontdesk.broker.failpoints import Failpoint, failpoints
@@ -170,7 +171,7 @@ async def test_a_worker_of_another_process_wakes_who_listens_here(desk: Works, s
 
 DIES = """
 import sys
-from frontdesk.broker import leases, queue
+from frontdesk.broker import leases, line, queue
 from frontdesk.broker.clock import Owner
 from frontdesk.broker.database import Database
 from frontdesk.tests.store import Store
@@ -182,6 +183,7 @@ match sys.argv[2].partition(":")[2]:
     case "release": store.do(queue.release, [claim])
     case "give_up": store.do(leases.give_up, claim)
     case "release_all": store.do(leases.release_all, [owner])
+    case "set_paused": store.do(line.set_paused, "slow", paused=True)
 """
 
 
@@ -204,6 +206,20 @@ def test_a_process_that_dies_while_it_gives_back_a_claim_loses_nothing(
     assert store.claim_one().attempt == (2 if side == "before" else 1)
     assert broken(store) == []
     database.close()
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_process_that_dies_while_it_pauses_a_queue_has_paused_it_or_not(sqlite_url: str, side: str) -> None:
+    with closing(Database.open(sqlite_url, durable=False)) as database:
+        Store(database).enqueue()
+    command = [sys.executable, "-c", DIES, sqlite_url, f"{side}:set_paused"]
+    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    with closing(Database.open(sqlite_url, durable=False)) as database:
+        store = Store(database)
+        assert store.see(line.all_queues) == {"default": False, **({"slow": True} if side == "after" else {})}
+        store.do(leases.recover)
+        assert broken(store) == []
 
 
 def test_a_failpoint_is_a_side_and_a_name() -> None:

@@ -1,0 +1,113 @@
+"""How a worker comes by its claims: it claims as much as it has free slots, whenever something may be ready.
+
+A claim that was made and not received (its worker was cancelled, the commit's answer was lost) is never left to its
+lease: it is found again by the owner text under which it was made, and given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Collection
+
+import anyio
+
+from . import leases, queue
+from .clock import Owner
+from .database import Database
+from .errors import DatabaseClosed, DatabaseError
+from .rows import Claim
+from .slots import Slots
+
+log = logging.getLogger("frontdesk.claims")
+
+
+class Claims:
+    """Claims of one worker. ``queues``: from which it claims tasks, None for all."""
+
+    def __init__(
+        self, database: Database, owner: Owner, *, lease: float, poll: float, queues: Collection[str] | None = None
+    ) -> None:
+        self._database, self._owner, self._lease, self._poll = database, owner, lease, poll
+        self._queues = None if queues is None else frozenset(queues)
+        self._numbers = itertools.count()
+        self._unreceived: list[str] = []  # owner texts of claims that may have been made, and were not received
+
+    async def of(self, slots: Slots, *, until: asyncio.Event) -> AsyncIterator[Claim]:
+        """Claims for the free slots. Whoever receives one takes a slot before it asks for the next."""
+        listening = self._database.hub.listen("ready", slots.slot, slots.wake)
+        names = sorted(slots.handlers)
+        look = True
+        try:
+            while not until.is_set():
+                if slots.free <= 0:
+                    slots.changed.clear()
+                    await slots.changed.wait()
+                    look = True
+                    continue
+                wanted = slots.free
+                if look or slots.woken:
+                    slots.woken = 0
+                    claims = await self._now(slots.slot, names, wanted)
+                    look = len(claims) == wanted
+                else:
+                    claims = await self._when_ready(slots, names, wanted)
+                    look = len(claims) == wanted or not claims
+                for claim in claims:
+                    yield claim
+        except DatabaseClosed:
+            log.info("the database was closed: nothing more is claimed")
+        finally:
+            listening.stop()
+
+    async def _now(self, slot: str, names: list[str], limit: int) -> list[Claim]:
+        owner = self._owner_text()
+        try:
+            return await self._database.take(
+                queue.release, queue.claim, slot, names, owner, self._lease, limit, self._queues
+            )
+        except DatabaseClosed:
+            raise
+        except DatabaseError as error:
+            log.error("claiming failed, trying again in a moment: %s", error)
+        except Exception:
+            log.exception("claiming failed, trying again in a moment")
+        self._unreceived.append(owner)
+        await anyio.sleep(self._poll)
+        return []
+
+    async def _when_ready(self, slots: Slots, names: list[str], limit: int) -> list[Claim]:
+        """Waits until something is ready. What this process makes ready is claimed in the same commit; for the rest,
+        and after a while in any case, there are no claims: then look.
+        """
+        owner = self._owner_text()
+        slots.news.clear()
+        standing = self._database.take_when_ready(
+            slots.slot, queue.release, queue.claim, slots.slot, names, owner, self._lease, limit, self._queues
+        )
+        standing.add_done_callback(lambda _: slots.news.set())
+        try:
+            with anyio.move_on_after(self._poll):
+                await slots.news.wait()
+            if not standing.done():
+                return []
+            slots.woken -= 1  # by the commit that holds the claims; whatever else was heard is looked for
+            return standing.result()
+        except Exception:
+            log.exception("claiming failed, trying again")
+            self._unreceived.append(owner)
+            return []
+        finally:
+            standing.cancel()
+
+    def _owner_text(self) -> str:
+        """An owner text that no other claim has."""
+        return f"{self._owner.text}.{next(self._numbers)}"
+
+    async def give_back_unreceived(self) -> None:
+        """Gives back claims that were made and not received. Raises a DatabaseError."""
+        if self._unreceived:
+            owners = tuple(self._unreceived)
+            await self._database.write(leases.release_all, owners)
+            del self._unreceived[: len(owners)]
