@@ -97,7 +97,9 @@ WAKE: Statement = Statement(
     )
 )  # fmt: skip
 DROP_WAITS: Statement = Statement(sa.delete(wait).where(wait.c.waiter_id == p("id")))
-READ_TASK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
+READ_TASK: Statement = Statement(
+    sa.select(task).where(task.c.id == p("id")).with_for_update(nowait=True)  # as above
+)
 
 
 def as_turn(row: Row) -> TurnRow:

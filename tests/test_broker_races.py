@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
 from frontdesk.broker import cancel, durable, inbox, leases, queue, waits
@@ -37,9 +38,9 @@ class Race:
         self.store, self._other = (Store(one) for one in self._databases)
         self._pool = ThreadPoolExecutor(2)
 
-    def run(self, first: Function, second: Function) -> list[Any]:
+    def run(self, first: Function, second: Function, rest: Function | None = None) -> list[Any]:
         """Runs ``first`` up to its commit; then ``second``, until it has ended or waits for a lock; then lets both go
-        on.
+        on, the first one with ``rest`` in the same transaction.
 
         What they returned, or the LeaseLost or CircularWait that they raised.
         """
@@ -49,7 +50,7 @@ class Race:
             result = first(conn)
             arrived.set()
             assert go.wait(PATIENCE)
-            return result
+            return result if rest is None else rest(conn)
 
         one = self._pool.submit(self.store.do, stopping)
         assert arrived.wait(PATIENCE)
@@ -282,4 +283,34 @@ def test_a_release_of_many_claims_meets_their_conversations_in_order(race: Race)
         lambda conn: queue.release(conn, others),
     )
     assert {race.store.status(claim) for claim in (*claims, *others)} == {"queued"}
+    assert broken(race.store) == []
+
+
+def test_a_notice_for_a_delegated_agent_waits_for_no_lock_out_of_order(race: Race) -> None:
+    """A child of the agent ends, and the agent is to hear of it; another task begins to wait for the agent and then for
+    the child, and holds the agent's lock when it waits for the child's."""
+    outer = race.store.conversation()
+    agent = race.store.started(outer, kind="agent", id="task_1")
+    inner = race.store.conversation(parent_task=agent.task_id)
+    child, waiter = race.store.started(inner, parent=agent, id="task_2"), race.store.started(outer, id="task_3")
+    met: list[str | None] = []
+
+    def noting(function: Function) -> Function:
+        def noted(conn: Connection) -> Any:
+            try:
+                return function(conn)
+            except psycopg.Error as error:
+                met.append(error.sqlstate)
+                raise
+
+        return noted
+
+    race.run(
+        lambda conn: queue.held_row(conn, child),
+        noting(park(waiter, agent.task_id, child.task_id)),
+        noting(finish(child)),
+    )
+    assert met == ["55P03"], "it did not wait: lock_not_available, and was run again; 40P01 is a deadlock"
+    assert race.store.status(child) == "succeeded"
+    assert race.store.row(waiter.task_id)["waits_left"] == 1
     assert broken(race.store) == []
