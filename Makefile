@@ -2,7 +2,7 @@
 # `make test ARGS="-k inbox"` passes ARGS on. Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format bench lock clean
+.PHONY: help demo test coverage lint format bench model lock clean
 .SUFFIXES:
 
 VENV := .venv
@@ -39,6 +39,9 @@ bench: $(STAMP) ## Measure this checkout on this machine
 	else install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; fi; \
 	$$install --require-hashes -r bench/requirements.lock || echo "What is measured beside could not be installed." >&2
 	$(BIN)/python -m frontdesk.bench.run $(ARGS)
+
+model: $(STAMP) ## Check the models in docs/model (needs spin and gcc)
+	@$(BIN)/python -m frontdesk.tests.spin
 
 # Without `--no-config` a private index of this machine could decide which files are hashed.
 lock: ## Choose current versions of all dependencies and write the two locks (needs uv)
