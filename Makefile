@@ -2,7 +2,7 @@
 # `make test ARGS="-k inbox"` passes ARGS on. Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format bench model lock clean
+.PHONY: help demo test chaos model coverage lint format bench lock clean
 .SUFFIXES:
 
 VENV := .venv
@@ -20,6 +20,9 @@ demo: $(STAMP) ## Set up, then talk to the demo desk
 
 test: $(STAMP) ## Set up, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## Kill, stop, cut off and fill up, for an hour or so
+	FRONTDESK_CHAOS=long $(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 coverage: $(STAMP) ## Run the tests and show what they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

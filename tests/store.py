@@ -277,8 +277,11 @@ class Store:
 
     def log(self, conversation_id: str, after: int = 0) -> list[dict[str, Any]]:
         """Every event of the conversation after a cursor."""
-        found = self.see(events.read_after, conversation_id, after)
-        return [from_json(text) for row in found for _, text in events.texts(row, after)]
+        found: list[dict[str, Any]] = []
+        while some := self.see(events.read_after, conversation_id, after):  # so many rows at a time
+            found += [from_json(text) for row in some for _, text in events.texts(row, after)]
+            after = some[-1].first + some[-1].count - 1
+        return found
 
     def told(self, conversation_id: str) -> list[str]:
         """What the log says of tasks: ``finished succeeded``."""
