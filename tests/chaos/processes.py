@@ -5,30 +5,39 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from frontdesk.broker.database import Database
 from frontdesk.broker.functions import FunctionRuns
 from frontdesk.broker.queue import Origin, enqueue
 from frontdesk.broker.worker import Worker
-from frontdesk.tests.chaos import works
+from frontdesk.tests.chaos import poison, works
 from frontdesk.tests.playback.process import CONTEXT
 from frontdesk.tests.store import Store
 
 PATIENCE = 30.0
+FUNCTIONS: Final = works.FUNCTIONS | poison.FUNCTIONS
 
 
 def work(url: str, folder: str, number: int, options: dict[str, Any]) -> None:
-    """A worker, until it is told to end (SIGTERM)."""
+    """A worker, until it is told to end (SIGTERM).
+
+    ``memory``: how many bytes of address space it may have; other options are those of `Worker`.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(filename=f"{folder}/worker-{number}.log", level=logging.INFO, force=True)
     database = Database.open(url, durable=False, exclusive=False)
-    runs = FunctionRuns(works.FUNCTIONS, lambda: Path(folder))
+    runs = FunctionRuns(FUNCTIONS, lambda: Path(folder))
+    memory = options.pop("memory", None)
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     options = {"poll": 0.05, "task_slots": 1, **options}
-    worker = Worker(database, {}, dict.fromkeys(works.FUNCTIONS, runs), **options)
+    worker = Worker(database, {}, dict.fromkeys(FUNCTIONS, runs), **options)
     worker.start()
     works.note(Path(folder), "started", str(os.getpid()))
     signal.sigwait({signal.SIGTERM})
@@ -90,6 +99,13 @@ class Process:
         self._process.join(PATIENCE)
         self._start()
 
+    def revive(self) -> bool:
+        """Another one in its place when it has died; whether it had."""
+        if self.exit_code is None:
+            return False
+        self.again()
+        return True
+
     def end(self) -> int | None:
         """Lets it end by itself; its exit code."""
         if self.exit_code is None:
@@ -118,6 +134,10 @@ class Fleet:
     def _add(self, process: Process) -> Process:
         self.processes.append(process)
         return process
+
+    def started(self) -> int:
+        """How many workers have begun to claim."""
+        return works.noted(self.folder, "started")
 
     def logs(self) -> str:
         """The ends of what they have logged, for a failure's message."""
