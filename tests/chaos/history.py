@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ import psycopg
 from frontdesk.tasks.states import TERMINAL
 
 Row = tuple[Any, ...]
+OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'frontdesk'"
 
 TABLES = (
     "CREATE TABLE chaos_moves (task_id TEXT, old TEXT, new TEXT, epoch INTEGER, attempt INTEGER)",
@@ -73,6 +75,20 @@ class History:
     def end(self) -> None:
         if not self._is_sqlite:
             self.ask(*DROP_POSTGRESQL)
+
+    def connections(self) -> int:
+        """How many connections there are, or on SQLite, how many files of the database this process has open."""
+        if self._is_sqlite:
+            name = self._url.removeprefix("sqlite:///")
+            return sum(one.resolve().name.startswith(Path(name).name) for one in Path("/proc/self/fd").iterdir())
+        return self.number(f"SELECT count(*) {OURS}")
+
+    def busy(self) -> int:
+        """How many connections are in a transaction, or hold the lock to write."""
+        if self._is_sqlite:
+            self.ask("BEGIN IMMEDIATE", "ROLLBACK")  # it raises when it cannot
+            return 0
+        return self.number(f"SELECT count(*) {OURS} AND state LIKE '%transaction%'")
 
     def moves(self) -> Counter[tuple[str, str]]:
         """How often tasks went from one status to another."""
