@@ -60,7 +60,8 @@ class DatabaseContended(DatabaseError):
 
 class DatabaseReadOnly(DatabaseError):
     def __init__(self, path: str) -> None:
-        super().__init__(f"the database {path} cannot be written; check the rights of the file and of its folder")
+        rights = "its user" if "://" in path else "the file and of its folder"
+        super().__init__(f"the database {path} cannot be written; check the rights of {rights}")
 
 
 class DatabaseFull(DatabaseError):
