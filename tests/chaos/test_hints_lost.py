@@ -22,7 +22,7 @@ from frontdesk.tests.chaos.scale import scaled
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.works import POLL, Works, until
 
-COUNT = scaled(10, 1_000)
+COUNT = scaled(10, 200)
 
 
 @pytest.fixture

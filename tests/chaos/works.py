@@ -14,6 +14,7 @@ from frontdesk.tasks.registry import TaskFunction, task
 from frontdesk.tasks.retry import RetryPolicy
 
 STARTS: Final = "starts"
+POLICY: Final = RetryPolicy(max_attempts=10_000, initial=0.01, maximum=0.5)
 LINE: Final = 16  # characters of a line, its end included
 
 
@@ -45,11 +46,11 @@ async def effects(context: TaskContext[Path], number: int) -> str:
     return kept
 
 
-again: TaskFunction[..., Any] = task(name="again", idempotent=True, retry=RetryPolicy(max_attempts=10_000))(effects)
+again: TaskFunction[..., Any] = task(name="again", idempotent=True, retry=POLICY)(effects)
 once: TaskFunction[..., Any] = task(name="once")(effects)
 
 
-@task(idempotent=True, retry=RetryPolicy(max_attempts=10_000))
+@task(idempotent=True, retry=POLICY)
 async def family(context: TaskContext[Path], number: int) -> str:
     """Waits for two children, sleeps a moment."""
     note(context.dependencies, STARTS, str(number))
