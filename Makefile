@@ -2,7 +2,7 @@
 # `make test ARGS="-k inbox"` passes ARGS on. Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos model coverage lint format bench lock clean
+.PHONY: help demo test chaos soak model coverage lint format bench lock clean
 .SUFFIXES:
 
 VENV := .venv
@@ -21,8 +21,14 @@ demo: $(STAMP) ## Set up, then talk to the demo desk
 test: $(STAMP) ## Set up, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMP) ## Kill, stop, cut off and fill up, for an hour or so
-	FRONTDESK_CHAOS=long $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+# A long test may stand still for a while: the run shows where every thread stands only when it hangs.
+CHAOS := $(BIN)/python -m pytest -s -o faulthandler_timeout=3600
+
+chaos: $(STAMP) ## Kill, stop, cut off and fill up everything, for as long as it takes
+	FRONTDESK_CHAOS=long $(CHAOS) tests/chaos $(ARGS)
+
+soak: $(STAMP) ## Load a server for SECONDS (3600) and watch its memory
+	FRONTDESK_CHAOS=long FRONTDESK_CHAOS_SOAK=$(or $(SECONDS),3600) $(CHAOS) tests/chaos/test_soak.py $(ARGS)
 
 coverage: $(STAMP) ## Run the tests and show what they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -61,6 +61,12 @@ class ServerProcess:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/v1/responses"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     def start(self, failpoint: str | None = None) -> None:
         self._process = CONTEXT.Process(
             target=serve,
