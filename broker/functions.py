@@ -4,23 +4,29 @@ decided by `ending_of`."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 import anyio
 
 from ..tasks.context import Parked, TaskContext, TaskInfo
 from ..tasks.errors import ArgumentsError, ReplayMismatch, ResultError, Retry, ToolError
+from ..tasks.importable import check_place, place_of
 from ..tasks.registry import TaskFunction, result_json
 from ..tasks.replay import Recorded
+from ..tasks.result import storable
 from ..tasks.states import Action
 from . import durable, queue
 from .errors import DatabaseClosed, LeaseLost
+from .groups import deciding
+from .messages import Message
+from .processes import Processes, ProcessLost
 from .recorder import RunRecorder
 from .runs import Run
 from .supervision import SelfCancelled
@@ -61,6 +67,8 @@ def ending_of(
         return Ending(Action.FAIL, str(error), kind)
     if isinstance(error, TimedOut):
         text, kind = str(error), "timeout"
+    if isinstance(error, ProcessLost):
+        text, kind = str(error), "process lost"
     if not isinstance(error, Retry) and function.on_crash != "retry":
         return Ending(Action.FAIL, text, kind)
     if attempt >= max_attempts:
@@ -75,18 +83,25 @@ def _first_line(error: BaseException) -> str:
 
 
 class FunctionRuns:
-    """Handles tasks of kind ``function``."""
+    """Handles tasks of kind ``function``, for one worker. Raises InvalidOption for one that no process could import."""
 
     def __init__(self, functions: Mapping[str, TaskFunction[..., Any]], dependencies: Callable[[], Any]) -> None:
         self._functions, self._dependencies = functions, dependencies
+        self._processes = Processes()
+        for one in functions.values():
+            if one.runs_in == "process":
+                check_place(one.function, name=one.name)
 
     async def run(self, run: Run) -> None:
         function = self._functions[run.claim.name]
         recorder = RunRecorder(run, self._functions)
         try:
-            arguments = await self._arguments(run, function, recorder)
-            result = await self._call(run, function, arguments)
-            stored = result_json(result, limit=function.result_limit, name=function.name)
+            if function.runs_in == "process":
+                stored = await self._call_in_process(run, function, recorder)
+            else:
+                arguments = await self._arguments(run, function, recorder)
+                result = await self._call(run, function, arguments)
+                stored = result_json(result, limit=function.result_limit, name=function.name)
         except Parked:
             return
         except (LeaseLost, DatabaseClosed):
@@ -104,18 +119,10 @@ class FunctionRuns:
         return arguments
 
     async def _context(self, run: Run, recorder: RunRecorder) -> TaskContext[Any]:
-        claim = run.claim
-        records: dict[int, Recorded] = {}
-        if claim.epoch > 1:
-            found = await run.persist(lambda: run.database.read(durable.records, claim.task_id))
-            records = {one.position: Recorded(one.kind, one.key, one.done, one.value) for one in found}
-        info = TaskInfo(
-            claim.task_id, claim.label, claim.name, claim.title, claim.attempt, claim.tenant, claim.conversation_id
-        )
         return TaskContext(
-            info,
+            _info(run),
             recorder,
-            records,
+            await _records(run),
             dependencies=self._dependencies(),
             cancel=run.cancel,
             loop=asyncio.get_running_loop(),
@@ -123,25 +130,34 @@ class FunctionRuns:
 
     async def _call(self, run: Run, function: TaskFunction[..., Any], arguments: dict[str, Any]) -> Any:
         """Calls the function; when it takes too long, the run is asked to stop."""
-        timer: asyncio.TimerHandle | None = None
-        if run.claim.timeout is not None:
-            timer = asyncio.get_running_loop().call_later(run.claim.timeout, run.ask, "timeout")
-        run.begun = True
-        try:
+        with _timer(run):
+            run.begun = True
             if function.signature.is_async:
                 return await function.function(**arguments)
             return await _in_thread(run, lambda: function.function(**arguments))
-        finally:
-            if timer is not None:
-                timer.cancel()
+
+    async def _call_in_process(self, run: Run, function: TaskFunction[..., Any], recorder: RunRecorder) -> str:
+        """As `_call`, in a process of its own: there the arguments are checked, and the result is made JSON."""
+        module, path = place_of(function.function, name=function.name)
+        order: Message = {
+            "module": module,
+            "path": path,
+            "name": function.name,
+            "arguments": run.claim.arguments,
+            "info": asdict(_info(run)),
+            "records": [(position, *astuple(one)) for position, one in (await _records(run)).items()],
+            "result_limit": function.result_limit,
+            "memory_limit": function.memory_limit,
+        }
+        with _timer(run):
+            return await self._processes.call(run, order, recorder)
 
     async def _raised(
         self, run: Run, recorder: RunRecorder, function: TaskFunction[..., Any], error: BaseException
     ) -> None:
         """Ends a run that raised, unless it was asked to stop: then what becomes of it is said by `cancelled`, or by
         its worker."""
-        if isinstance(error, BaseExceptionGroup):  # a function's own task group wraps what was raised inside it
-            error = _from_group(cast("BaseExceptionGroup[BaseException]", error))
+        error = deciding(error)
         if isinstance(error, Parked):
             return
         if isinstance(error, LeaseLost | DatabaseClosed):
@@ -171,12 +187,13 @@ class FunctionRuns:
 
     async def _write(self, run: Run, end: Ending, *, result: str | None = None, abandoned: bool = False) -> None:
         write, claim = run.database.write_first, run.claim
+        error = None if end.error is None else storable(end.error)
         if end.action is Action.RETRY:
-            await run.persist(lambda: write(queue.retry_later, claim, delay=end.delay, error=end.error or ""))
+            await run.persist(lambda: write(queue.retry_later, claim, delay=end.delay, error=error or ""))
         else:
             await run.persist(
                 lambda: write(
-                    queue.finish, claim, end.action, result=result, error=end.error, error_kind=end.kind,
+                    queue.finish, claim, end.action, result=result, error=error, error_kind=end.kind,
                     abandoned=abandoned,
                 )
             )  # fmt: skip
@@ -194,24 +211,32 @@ class FunctionRuns:
         await self._write(run, Ending(Action.FAIL, f"{kind}: {_first_line(error)}", kind))
 
 
-def _from_group(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error of a group that decides: a lost lease, parking, else the first that was raised."""
-    leaves = _leaves(group)
-    for kind in (LeaseLost, DatabaseClosed, Parked):
-        for leaf in leaves:
-            if isinstance(leaf, kind):
-                return leaf
-    return leaves[0]
+def _info(run: Run) -> TaskInfo:
+    claim = run.claim
+    return TaskInfo(
+        claim.task_id, claim.label, claim.name, claim.title, claim.attempt, claim.tenant, claim.conversation_id
+    )
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            found += _leaves(cast("BaseExceptionGroup[BaseException]", error))
-        else:
-            found.append(error)
-    return found
+async def _records(run: Run) -> dict[int, Recorded]:
+    """The durable calls that the task has made in earlier runs."""
+    if run.claim.epoch <= 1:
+        return {}
+    found = await run.persist(lambda: run.database.read(durable.records, run.claim.task_id))
+    return {one.position: Recorded(one.kind, one.key, one.done, one.value) for one in found}
+
+
+@contextlib.contextmanager
+def _timer(run: Run) -> Generator[None]:
+    """Asks the run to stop when it takes longer than its timeout."""
+    if run.claim.timeout is None:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(run.claim.timeout, run.ask, "timeout")
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _in_thread(run: Run, function: Callable[[], Any]) -> Any:

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import anyio
 from pydantic_core import from_json
 
-from ..tasks.context import TaskHandle
+from ..tasks.context import LINE_LENGTH, LOG_LINES, TaskHandle
 from ..tasks.request import TaskRequest
-from ..tasks.result import result_json
+from ..tasks.result import STEP_LIMIT, result_json, storable
 from . import durable, queue
 from .errors import LeaseLost
 from .runs import Run
@@ -24,9 +24,6 @@ log = logging.getLogger("frontdesk.recorder")
 T = TypeVar("T")
 
 INTERVAL: Final = 0.2  # seconds between two writes of progress
-LOG_LINES: Final = 20
-LINE_LENGTH: Final = 500
-STEP_LIMIT: Final = 10_000_000
 
 
 class RunRecorder:
@@ -48,11 +45,11 @@ class RunRecorder:
     def report(self, fraction: float | None, message: str | None) -> None:
         self._fraction = fraction
         if message is not None:
-            self._message = message[:LINE_LENGTH]
+            self._message = storable(message[:LINE_LENGTH])
         self._touch()
 
     def log(self, line: str) -> None:
-        self._lines.append(line[:LINE_LENGTH])
+        self._lines.append(storable(line[:LINE_LENGTH]))
         self._touch()
 
     def _touch(self) -> None:

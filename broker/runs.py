@@ -37,6 +37,7 @@ class Run:
         self.stop: Stop | None = None
         self.begun = False  # a function's own code has begun; set by its handler
         self.over = False  # its claim has been ended; what still comes is ignored
+        self.kill: Callable[[], None] | None = None  # ends by force what the run has started; set by its handler
         self._cancel: threading.Event | None = None
         self._afterwards: list[Callable[[], None]] = []
         self._when_asked: list[Callable[[], None]] = []

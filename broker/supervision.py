@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
@@ -13,6 +14,8 @@ from .errors import DatabaseClosed, DatabaseError, LeaseLost
 from .runs import Handler, Run
 
 log = logging.getLogger("frontdesk.supervision")
+
+KILL_SECONDS: Final = 5.0  # for what was ended by force to be gone
 
 
 class SelfCancelled(Exception):
@@ -112,6 +115,12 @@ async def _enforce(run: Run, handler: Handler, grace: float) -> None:
     with anyio.move_on_after(grace):
         await run.gone.wait()
         return
+    if run.kill is not None:
+        log.warning("%s does not stop within %g s: its process is killed", run.claim.task_id, grace)
+        run.kill()
+        with anyio.move_on_after(KILL_SECONDS):
+            await run.gone.wait()
+            return
     if not run.over:
         run.over = True
         log.warning("%s does not stop: its claim is ended, its slot stays taken until it returns", run.claim.task_id)

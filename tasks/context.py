@@ -13,13 +13,16 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .errors import InvalidOption, ToolError
 from .replay import Recorded, Replay
 from .request import TaskRequest
+
+LOG_LINES: Final = 20  # of a task's log that are kept
+LINE_LENGTH: Final = 500
 
 T = TypeVar("T")
 D = TypeVarWithDefault("D", default=Any)
@@ -93,6 +96,7 @@ class TaskContext(Generic[D]):
 
     A synchronous function runs in a thread: it calls ``report`` and ``log`` as they are, looks at ``cancelled``
     between pieces of work, and makes the asynchronous calls through ``call``: ``context.call(context.sleep, 60)``.
+    The same holds in a process of its own (``runs_in="process"``), where there are no ``dependencies``.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class TaskContext(Generic[D]):
         *,
         dependencies: D,
         cancel: threading.Event,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self.info = info
         self.dependencies = dependencies
@@ -151,11 +155,14 @@ class TaskContext(Generic[D]):
         self._recorder.log(line)
 
     def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Makes an asynchronous call of this context from a synchronous function's thread, and waits for it."""
+        """Makes an asynchronous call of this context from a synchronous function's thread or process, and waits for
+        it."""
 
         async def run() -> T:
             return await function(*args, **kwargs)
 
+        if self._loop is None:  # a process of its own: the calls go through its recorder, not through a loop
+            return asyncio.run(run())
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
     async def create(self, task: Requestable | TaskRequest, /, **arguments: Any) -> TaskHandle:

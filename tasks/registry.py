@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, overload
 
 from pydantic import ValidationError
 
 from .context import TaskContext
 from .errors import InvalidOption
-from .options import keywords_option, timeout_option
+from .importable import place_of
+from .options import keywords_option, memory_option, timeout_option
 from .request import OnCrash, TaskRequest
 from .result import result_json as result_json  # how a task function's result is stored
 from .retry import RetryPolicy
@@ -23,6 +24,8 @@ from .signature import Signature, signature_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RunsIn = Literal["thread", "process"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -48,6 +51,8 @@ class TaskFunction(Generic[P, R]):
     on_crash: OnCrash
     keywords: tuple[str, ...]
     result_limit: int
+    runs_in: RunsIn = "thread"
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -61,7 +66,15 @@ class TaskFunction(Generic[P, R]):
             )
         if self.result_limit < 1:
             raise InvalidOption(f"{self.name}: result_limit is in bytes, 1 or more, not {self.result_limit!r}")
+        self._check_where()
         self._requested({}, {})
+
+    def _check_where(self) -> None:
+        if self.runs_in not in ("thread", "process"):
+            raise InvalidOption(f"{self.name}: runs_in is 'thread' or 'process', not {self.runs_in!r}")
+        if self.runs_in == "process":
+            place_of(self.function, name=self.name)
+        memory_option(self.name, self.memory_limit, in_process=self.runs_in == "process")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -113,6 +126,8 @@ def task(
     on_crash: OnCrash | None = None,
     keywords: Collection[str] = (),
     result_limit: int = 10_000_000,
+    runs_in: RunsIn = "thread",
+    memory_limit: int | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -130,6 +145,8 @@ def task(
     on_crash: OnCrash | None = None,
     keywords: Collection[str] = (),
     result_limit: int = 10_000_000,
+    runs_in: RunsIn = "thread",
+    memory_limit: int | None = None,
 ) -> Any:
     """Declare a function, async or not, as a durable task: ``@task`` or ``@task(timeout=60)``.
 
@@ -149,6 +166,15 @@ def task(
             default if idempotent, else ``fail``.
         keywords: Words of any language that hint at this task; only the ``offline`` model reads them.
         result_limit: The largest result, in bytes of JSON.
+        runs_in: Where a synchronous function runs. ``process`` is for one that computes: it does not hold up the
+            worker, a crash in it (os._exit, a stack overflow, no memory) ends its own process alone, which counts as a
+            worker that died (``on_crash``), and a cancel or a timeout really stops it: ``SystemExit`` is raised in it,
+            and its process is killed when it goes on for longer than the worker's grace period. The process imports
+            the function by its name, so it must be at the top of a module, and it has no ``context.dependencies``.
+            Starting a process takes a good part of a second, which counts as time of the run; it is then kept for the
+            next ones, with what a function has left in its module.
+        memory_limit: With ``process``: the address space that its process may have during the run, in bytes; beyond
+            it Python raises ``MemoryError``. The process itself needs some hundred million. macOS does not heed it.
 
     Raises:
         InvalidOption: an option or a parameter that cannot work.
@@ -170,6 +196,8 @@ def task(
             on_crash=on_crash or ("retry" if idempotent else "fail"),
             keywords=keywords_option(signature.name, keywords),
             result_limit=result_limit,
+            runs_in=runs_in,
+            memory_limit=memory_limit,
         )
 
     return declare if function is None else declare(function)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from .errors import NotSerializable, ResultTooLarge
+
+STEP_LIMIT: Final = 10_000_000  # bytes of the result of a durable step
+
+
+def storable(text: str) -> str:
+    """``text`` as every database takes it: half of a surrogate pair (in the name of a file, say) and NUL are
+    escaped."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def result_json(value: Any, *, limit: int, name: str = "the function") -> str:

@@ -24,7 +24,7 @@ from frontdesk.broker.functions import FunctionRuns
 from frontdesk.broker.queue import finish
 from frontdesk.broker.runs import Run
 from frontdesk.broker.worker import Worker
-from frontdesk.tasks.context import TaskContext
+from frontdesk.tasks.context import LINE_LENGTH, TaskContext
 from frontdesk.tasks.errors import Retry, ToolError
 from frontdesk.tasks.registry import TaskFunction, task
 from frontdesk.tasks.retry import RetryPolicy
@@ -808,4 +808,4 @@ async def test_progress_is_a_fraction_and_a_short_message(desk: Works) -> None:
     desk.work(odd)
     for given, shown in ((-1.0, 0.0), (2.0, 1.0), (0.25, 0.25)):
         row = await desk.run(odd, given=given)
-        assert (row["progress"], len(row["message"])) == (shown, recorder.LINE_LENGTH)
+        assert (row["progress"], len(row["message"])) == (shown, LINE_LENGTH)

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,12 @@ once: TaskFunction[..., str] = task(name="once")(body)
 FUNCTIONS: dict[str, TaskFunction[..., Any]] = {"again": again, "once": once}
 
 
-def main() -> None:
+def main(functions: Mapping[str, TaskFunction[..., Any]] = FUNCTIONS) -> None:
     url, lease = sys.argv[1], float(sys.argv[2])
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     database = Database.open(url, durable=False, exclusive=False)
-    runs = FunctionRuns(FUNCTIONS, lambda: None)
-    worker = Worker(database, {}, dict.fromkeys(FUNCTIONS, runs), lease=lease, poll=0.05)
+    runs = FunctionRuns(functions, lambda: None)
+    worker = Worker(database, {}, dict.fromkeys(functions, runs), lease=lease, poll=0.05)
     worker.start()
     say("started")
     sys.stdin.read()
