@@ -16,7 +16,8 @@ FrontdeskError
 ├── LeaseLost                 this run's epoch is over: what it writes is rejected
 ├── Refused                   an input or request that is not accepted, with the wire's code
 │   ├── InboxFull, ConversationBusy, IdempotencyMismatch
-│   └── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ResponseNotActive
+│   ├── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ResponseNotActive
+│   └── TaskNotRetryable
 └── CircularWait              a task that would wait for itself or for its ancestor
 """
 
@@ -183,3 +184,15 @@ class ResponseNotActive(Refused):
     def __init__(self, response_id: str, status: str) -> None:
         super().__init__(f"response {response_id} is {status}: it takes no more input; send a response.create instead")
         self.status_name = status
+
+
+class TaskNotRetryable(Refused):
+    """A task that is live, or that has succeeded."""
+
+    status, code, param = 409, "task_not_retryable", "task_id"
+
+    def __init__(self, task: str, status: str, *, live: bool) -> None:
+        what = "cancel it, or wait for its end" if live else "file a new one if its work is to be done once more"
+        super().__init__(
+            f"task {task} is {status}: only one that has failed, was cancelled or is held can be retried; {what}"
+        )

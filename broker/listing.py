@@ -1,4 +1,4 @@
-"""Reading tasks: by label, of a conversation, of a tenant. Only reads."""
+"""Reading tasks: by label, of a conversation, of a tenant, a page at a time. Only reads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from ..tasks import states
 from . import rows
 from .connection import Connection
+from .errors import TaskNotFound
 from .rows import TaskRow, as_dict, task
 from .statements import Statement, p, word
 
 LIMIT: Final = 500
+LIVE: Final = "live"  # instead of a state: queued, running or waiting
+END_OF_TIME: Final = 1e18
 
 OF_CONVERSATION: Statement = Statement(
     sa.select(task)
@@ -22,6 +26,26 @@ OF_CONVERSATION: Statement = Statement(
 OF_TENANT: Statement = Statement(
     sa.select(task)
     .where(task.c.tenant == p("tenant"), task.c.kind != word("turn"))
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
+    .limit(p("limit"))
+)
+# A tenant's index is in the order of a page; of live tasks there are few beside those that have ended, so these are
+# found by an index of their own, and sorted. Joined to an empty text, the tenant does not tempt SQLite to the first.
+WANTED: Final = (
+    task.c.kind != word("turn"),
+    sa.or_(p("conversation") == "", task.c.conversation_id == p("conversation")),
+    sa.or_(p("status") == "", task.c.status == p("status")),
+    sa.or_(task.c.created_at < p("before"), sa.and_(task.c.created_at == p("before"), task.c.id < p("before_id"))),
+)
+PAGE: Statement = Statement(
+    sa.select(task)
+    .where(task.c.tenant == p("tenant"), *WANTED)
+    .order_by(task.c.created_at.desc(), task.c.id.desc())
+    .limit(p("limit"))
+)
+LIVE_PAGE: Statement = Statement(
+    sa.select(task)
+    .where(rows.IS_LIVE, task.c.tenant.op("||")(word("")) == p("tenant"), *WANTED)
     .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(p("limit"))
 )
@@ -46,6 +70,25 @@ def of_conversation(conn: Connection, conversation_id: str) -> list[TaskRow]:
 def of_tenant(conn: Connection, tenant: str, limit: int = LIMIT) -> list[TaskRow]:
     """The tenant's tasks, newest first; turns are not listed."""
     return [as_dict(row) for row in conn.all(OF_TENANT, {"tenant": tenant, "limit": min(limit, LIMIT)})]
+
+
+def page(
+    conn: Connection, tenant: str, *, conversation_id: str = "", status: str = "", after: str = "", limit: int = LIMIT
+) -> list[TaskRow]:
+    """The tenant's tasks, newest first; turns are not listed. ``status`` is a state or `LIVE`; ``after``: those that
+    follow this one. Raises TaskNotFound."""
+    before, before_id = END_OF_TIME, ""
+    if after:
+        last = one(conn, after, tenant)
+        if last is None:
+            raise TaskNotFound(after)
+        before, before_id = last["created_at"], after
+    live = status == LIVE or status in states.LIVE
+    given = {
+        "tenant": tenant, "conversation": conversation_id, "status": "" if status == LIVE else status,
+        "before": before, "before_id": before_id, "limit": min(limit, LIMIT),
+    }  # fmt: skip
+    return [as_dict(row) for row in conn.all(LIVE_PAGE if live else PAGE, given)]
 
 
 def one(conn: Connection, task_id: str, tenant: str) -> TaskRow | None:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from ..broker import listing
 from . import checks, records
 from .checks import JSON, require
 from .errors import InvalidRequest, MessageTooLarge, WireError, told
@@ -22,7 +23,7 @@ from .service import Service
 from .session import Session
 from .upgrade import Upgrade
 
-STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled", "held")
+STATUSES: Final = ("queued", "running", "waiting", "succeeded", "failed", "cancelled", "held", listing.LIVE)
 
 Handler: TypeAlias = Callable[[Request, Session], Awaitable[Response]]
 
@@ -50,8 +51,10 @@ def routes(service: Service) -> list[BaseRoute]:
         WebSocketRoute("/v1/responses", Upgrade(service)),
         route("/v1/models", models),
         route("/v1/tasks", tasks),
+        route("/v1/tasks/stats", stats),
         route("/v1/tasks/{task_id}", task),
         route("/v1/tasks/{task_id}/cancel", cancel, "POST"),
+        route("/v1/tasks/{task_id}/retry", retry, "POST"),
         route("/v1/tasks/{task_id}/answer", answer_task, "POST"),
     ]
 
@@ -75,7 +78,8 @@ async def models(request: Request, session: Session) -> Response:
 
 
 async def tasks(request: Request, session: Session) -> Response:
-    """The caller's tasks, newest first; ``conversation``, ``status``, ``after`` (a task id), ``limit`` (1 to 100)."""
+    """The caller's tasks, newest first; ``conversation``, ``status`` (a state, or ``live``), ``after`` (a task id),
+    ``limit`` (1 to 100)."""
     query = request.query_params
     limit, status = query.get("limit", "20"), query.get("status", "")
     if not limit.isdecimal() or not 1 <= int(limit) <= records.PAGE:
@@ -106,6 +110,16 @@ async def cancel(request: Request, session: Session) -> Response:
     task_id = request.path_params["task_id"]
     await session.cancel(Cancel(task_id=task_id))
     return answer(await session.database.read(records.task_of, task_id, session.tenant))
+
+
+async def retry(request: Request, session: Session) -> Response:
+    """The new task; ``repeated``: it had been filed by an earlier retry of the same task."""
+    return answer(await session.retry(request.path_params["task_id"]))
+
+
+async def stats(request: Request, session: Session) -> Response:
+    """The caller's tasks, counted."""
+    return answer(await session.database.read(records.stats, session.tenant))
 
 
 async def answer_task(request: Request, session: Session) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
@@ -15,7 +16,11 @@ SECONDS = 10.0
 
 
 class RemoteError(FrontdeskError):
-    """The server refused; the text is its own."""
+    """The server refused, with this status; the text is its own."""
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Remote:
@@ -35,15 +40,15 @@ class Remote:
         return self._ask("POST", _joined(path))
 
     def _ask(self, method: str, path: str) -> Any:
-        request = Request(f"{self._address}/v1/{path}", method=method)
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
         try:
+            request = Request(f"{self._address}/v1/{path}", method=method)
+            if self._token:
+                request.add_header("Authorization", f"Bearer {self._token}")
             with urlopen(request, timeout=SECONDS) as reply:
                 return json.load(reply)
         except HTTPError as error:
-            raise RemoteError(_message(error)) from error
-        except (URLError, OSError, ValueError) as error:
+            raise RemoteError(_message(error), error.code) from error
+        except (URLError, HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise AddressError(
                 f"no Frontdesk answers at {self._address} ({reason}); "
@@ -56,7 +61,9 @@ def _joined(path: tuple[str, ...]) -> str:
 
 
 def _message(error: HTTPError) -> str:
+    if error.code == 401:
+        return "the server wants a token, and the right one: give it with --token or in FRONTDESK_TOKEN"
     try:
         return str(json.load(error)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return f"the server answered {error.code} {error.reason}"
+        return f"the server answered {error.code} {error.reason}; is it a Frontdesk?"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import conversation
+from ..agents import conversation, task_retry
 from ..broker import cancel, durable, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -103,6 +103,12 @@ class Session:
             await self.database.write_first(cancel.cancel_response, message.response_id, self.tenant)
         elif message.task_id is not None:
             await self.database.write_first(cancel.cancel_task, message.task_id, self.tenant)
+
+    async def retry(self, task_id: str) -> dict[str, Any]:
+        """Files a task that did not succeed anew; the new task, and whether it was there already. Raises TaskNotFound,
+        TaskNotRetryable."""
+        found, repeated = await self.database.write(task_retry.retry_task, task_id, self.tenant)
+        return {**records.shown(found), "repeated": repeated}
 
     async def answer(self, message: Answer) -> dict[str, Any]:
         """Answers the question that a task waits with; the task as it is then. Raises InvalidRequest."""

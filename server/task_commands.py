@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .commands import ServerAddress, Token, epilog, settings
+from .commands import Exit, ServerAddress, Token, epilog, settings
 from .remote import Remote, RemoteError
 from .settings import DEFAULT_HOST, DEFAULT_PORT
+from .task_lines import line_of, lines_of, stats_lines
 
-app = typer.Typer(no_args_is_help=True, help="See and cancel background tasks of a running server.")
+app = typer.Typer(no_args_is_help=True, help="See, follow, cancel and retry background tasks of a running server.")
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TaskId = Annotated[
@@ -31,20 +32,16 @@ def _remote(server: str | None, token: str | None) -> Remote:
 def list_tasks(
     server: ServerAddress = None,
     token: Token = None,
-    status: Annotated[str | None, typer.Option(help="Only tasks in this state.", show_default=False)] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only tasks in this state; `live`: not ended.", show_default=False)
+    ] = None,
     conversation: Annotated[str | None, typer.Option(help="Only of this conversation.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many, the newest first.")] = 20,
     as_json: AsJSON = False,
 ) -> None:
     """List tasks, the newest first."""
     found = _remote(server, token).get("tasks", status=status, conversation=conversation, limit=limit)
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-        return
-    for task in found["data"]:
-        typer.echo(line_of(task))
-    if not found["data"]:
-        typer.echo("no tasks")
+    _say(found, "\n".join(map(line_of, found["data"])) or "no tasks", as_json=as_json)
 
 
 @app.command(epilog=epilog("frontdesk tasks show task_0123456789abcdef"))
@@ -61,6 +58,57 @@ def cancel(task: TaskId, server: ServerAddress = None, token: Token = None, as_j
     _show(remote.post("tasks", _id_of(remote, task), "cancel"), as_json=as_json)
 
 
+@app.command(epilog=epilog("frontdesk tasks retry T3"))
+def retry(task: TaskId, server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
+    """File a task anew that failed, was cancelled or is held.
+
+    It becomes a new task of the same conversation, with the same work, that points to the old one (`retry_of`). A task
+    is retried once: asked again, the command shows the task that came of it, and that one can be retried in its turn.
+    """
+    remote = _remote(server, token)
+    found = remote.post("tasks", _id_of(remote, task), "retry")
+    lines = [*lines_of(found), *(["  it had been retried before, as this task"] if found["repeated"] else [])]
+    _say(found, "\n".join(lines), as_json=as_json)
+
+
+@app.command(epilog=epilog("frontdesk tasks tail --json | jq .task.progress"))
+def tail(
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TASK]", help="A task's id or label; without one, every live task.", show_default=False
+        ),
+    ] = None,
+    server: ServerAddress = None,
+    token: Token = None,
+    every: Annotated[float, typer.Option(min=0.1, max=3_600, help="Seconds between two looks.")] = 0.5,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Give up after so many seconds (exit code 1).", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an event of JSON per line, for programs.")] = False,
+) -> None:
+    """Follow a task, or every live task, until they have ended.
+
+    Bars at a terminal, a line for each change in a pipe. The exit code is 1 when a task ended otherwise than well. A
+    server that is restarted meanwhile is waited for, 30 seconds long.
+    """
+    from .tail import Tail, screen
+
+    remote = _remote(server, token)
+    with screen(as_json=as_json) as show:
+        ended_well = Tail(
+            remote, show, None if task is None else _id_of(remote, task), every=every, timeout=timeout
+        ).run()
+    raise typer.Exit(Exit.OK if ended_well else Exit.FAILED)
+
+
+@app.command(epilog=epilog("frontdesk tasks stats"))
+def stats(server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
+    """Count tasks: live ones by state, queue, name and worker, and those that ended within the hour."""
+    found = _remote(server, token).get("tasks", "stats")
+    _say(found, "\n".join(stats_lines(found)), as_json=as_json)
+
+
 def _id_of(remote: Remote, task: str) -> str:
     """The id of a task that is given by its label; other text as it is. Raises RemoteError for a label of several."""
     if not re.fullmatch(r"[Tt]\d+", task):
@@ -72,21 +120,9 @@ def _id_of(remote: Remote, task: str) -> str:
     return str(found[0]["id"]) if found else task
 
 
-def line_of(task: dict[str, Any]) -> str:
-    """A task in one line."""
-    progress = "" if task["progress"] is None else f" {task['progress']:.0%}"
-    return f"{task['id']}  {task['label']:<4} {task['status']:<9}{progress:<5} {task['title'] or task['name']}"
-
-
 def _show(task: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(task, ensure_ascii=False))
-        return
-    typer.echo(line_of(task))
-    for name in ("conversation", "message", "question", "error"):
-        if task.get(name):
-            typer.echo(f"  {name}: {task[name]}")
-    if task["cancel_requested"] and task["finished_at"] is None:
-        typer.echo("  it has been asked to stop")
-    if task["result"] is not None:
-        typer.echo(f"  result: {json.dumps(task['result'], ensure_ascii=False, indent=2)}")
+    _say(task, "\n".join(lines_of(task)), as_json=as_json)
+
+
+def _say(found: Any, text: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)

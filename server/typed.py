@@ -9,7 +9,7 @@ from .chat import Chat
 from .dialog import OVER
 from .errors import AddressError
 from .remote import RemoteError
-from .task_commands import line_of
+from .task_lines import line_of
 
 HELP: Final = """\
 /tasks            what runs in the background

@@ -139,6 +139,14 @@ class Task(Base, table=True):
             where="status = 'running'",
         ),
         partial(
+            "frontdesk_task_finished",
+            "tenant",
+            "finished_at",
+            "status",
+            "kind",
+            where="finished_at IS NOT NULL AND kind <> 'turn'",
+        ),
+        partial(
             "frontdesk_task_wake",
             "wake",
             where="status = 'waiting' AND wake IS NOT NULL",

@@ -7,11 +7,10 @@ from typing import Any, cast
 import pytest
 
 from frontdesk.broker import cancel as cancelling
-from frontdesk.broker import durable, endings, events, inbox, leases, line, listing, queue, rows, turns, waits
+from frontdesk.broker import counting, durable, endings, events, inbox, leases, line, listing, queue, rows, turns, waits
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.statements import Statement
-from frontdesk.server import records
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tests.store import Store
 
@@ -94,8 +93,28 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_listing (tenant=?)"],
     ),
     "a page of a tenant's tasks": (
-        records.TASKS,
+        listing.PAGE,
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_listing (tenant=?)"],
+    ),
+    "a page of live tasks": (
+        listing.LIVE_PAGE,
+        ["SCAN frontdesk_task USING INDEX frontdesk_task_twin", "USE TEMP B-TREE FOR ORDER BY"],
+    ),
+    "live tasks, counted": (
+        counting.LIVE,
+        ["SCAN frontdesk_task USING INDEX frontdesk_task_twin", "USE TEMP B-TREE FOR GROUP BY"],
+    ),
+    "running tasks, counted": (
+        counting.RUNNING,
+        ["SCAN frontdesk_task USING INDEX frontdesk_task_lease", "USE TEMP B-TREE FOR GROUP BY"],
+    ),
+    "tasks that ended within a minute, counted": (
+        counting.ENDED,
+        [
+            "SEARCH frontdesk_task USING COVERING INDEX frontdesk_task_finished "
+            "(tenant=? AND finished_at>? AND finished_at<?)",
+            "USE TEMP B-TREE FOR GROUP BY",
+        ],
     ),
     "live tasks": (
         listing.LIVE_OF,

@@ -22,8 +22,8 @@ from frontdesk.broker.failpoints import operations
 from frontdesk.tests.playback.caller import Caller
 from frontdesk.tests.playback.process import ServerProcess
 
-# What only a drained worker writes, and what only operators do: the broker's own tests kill it there.
-ELSEWHERE = {"give_up", "release", "release_all", "set_paused"}
+# What only a drained worker writes, or an operator asks for: tests of their own kill it there.
+ELSEWHERE = {"give_up", "release", "release_all", "retry_task", "set_paused"}
 ROOT = Path(__file__).resolve().parent.parent
 for room in ("broker", "agents", "server"):
     for path in sorted((ROOT / room).glob("*.py")):  # importing a module declares its operations

@@ -25,7 +25,8 @@ from frontdesk.server.cli import main
 
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
 SECONDS = 60  # a bound for what never happens
-COMMANDS = ("serve", "worker", "chat", "demo", "tasks list", "tasks show", "tasks cancel")
+TASKS = ("list", "show", "tail", "cancel", "retry", "stats")
+COMMANDS = ("serve", "worker", "chat", "demo", *(f"tasks {name}" for name in TASKS))
 
 
 @pytest.fixture
@@ -111,6 +112,7 @@ def test_wrong_usage_exits_with_2(here: Here, monkeypatch: pytest.MonkeyPatch) -
     assert here.run("nothing")[0] == 2
     assert here.run("serve", "--port", "x")[0] == 2
     assert here.run("tasks", "list", "--limit", "0")[0] == 2
+    assert here.run("tasks", "tail", "--every", "0")[0] == 2
     code, _, said = here.run("serve", "--port", "99999")
     assert (code, said) == (2, "frontdesk: port: Input should be less than or equal to 65535\n")
     monkeypatch.setenv("FRONTDESK_PORT", "many")
@@ -123,6 +125,8 @@ def test_wrong_usage_exits_with_2(here: Here, monkeypatch: pytest.MonkeyPatch) -
     [
         (["chat", "--server", "http://127.0.0.1:1"], 3, "no Frontdesk answers"),
         (["tasks", "list", "--server", "http://127.0.0.1:1"], 3, "no Frontdesk answers"),
+        (["tasks", "tail", "--server", "http://127.0.0.1:1"], 3, "no Frontdesk answers"),
+        (["tasks", "stats", "--server", "nonsense"], 3, "no Frontdesk answers"),
         (["serve", "--host", "0.0.0.0"], 3, "--token"),
         (["serve", "--host", "no.such.host.invalid"], 3, "without a token"),
         (["serve", "--host", "no.such.host.invalid", "--token", "x"], 3, "not known here"),

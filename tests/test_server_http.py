@@ -114,7 +114,7 @@ async def test_tasks_are_filtered(address: str, hand: HandWorker, conversation: 
     task = await hand.task(conversation)
     for query, expected in (
         (f"conversation={conversation}", [task]), ("conversation=conv_other", []), ("status=queued", [task]),
-        ("status=failed", []),
+        ("status=failed", []), ("status=live", [task]),
     ):  # fmt: skip
         reply = await ask(address, "GET", f"/v1/tasks?{query}")
         assert [found["id"] for found in reply.body["data"]] == expected
@@ -138,9 +138,49 @@ async def test_a_task_is_shown_and_cancelled(address: str, hand: HandWorker, con
     assert (again.status, again.body["status"]) == (200, "cancelled")
 
 
+async def test_a_page_of_the_greatest_size_knows_that_there_is_more(
+    address: str, hand: HandWorker, conversation: str
+) -> None:
+    for _ in range(101):
+        await hand.task(conversation)
+    for query in ("limit=100", "limit=100&status=live"):
+        page = (await ask(address, "GET", f"/v1/tasks?{query}")).body
+        assert (len(page["data"]), page["has_more"]) == (100, True)
+        rest = (await ask(address, "GET", f"/v1/tasks?{query}&after={page['last_id']}")).body
+        assert (len(rest["data"]), rest["has_more"]) == (1, False)
+
+
+async def test_a_task_that_was_cancelled_is_retried_once(address: str, hand: HandWorker, conversation: str) -> None:
+    old = await hand.task(conversation)
+    refused = await ask(address, "POST", f"/v1/tasks/{old}/retry")
+    assert (refused.status, refused.body["error"]["code"]) == (409, "task_not_retryable")
+    assert refused.headers["x-should-retry"] == "false"
+    await ask(address, "POST", f"/v1/tasks/{old}/cancel")
+    first, again = [await ask(address, "POST", f"/v1/tasks/{old}/retry") for _ in range(2)]
+    assert (first.status, first.body["retry_of"], first.body["repeated"]) == (200, old, False)
+    assert (again.body["id"], again.body["repeated"]) == (first.body["id"], True)
+    shown = (await ask(address, "GET", f"/v1/tasks/{first.body['id']}")).body
+    assert (shown["retry_of"], shown["label"], shown["status"]) == (old, "T2", "queued")
+
+
+async def test_tasks_are_counted(address: str, hand: HandWorker, conversation: str) -> None:
+    done, _ = [await hand.task(conversation) for _ in range(2)]
+    await hand.finish_task(done)
+    found = (await ask(address, "GET", "/v1/tasks/stats")).body
+    assert found["object"] == "frontdesk.stats"
+    assert (found["status"], found["queues"], found["names"]) == (
+        {"queued": 1},
+        {"default": {"queued": 1}},
+        {"report": {"queued": 1}},
+    )
+    assert (found["last_hour"], sum(found["per_minute"]), len(found["per_minute"])) == ({"succeeded": 1}, 1, 60)
+    assert found["oldest_queued_seconds"] >= 0
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/tasks/task_x"), ("POST", "/v1/tasks/task_x/cancel"), ("GET", "/v1/tasks?after=task_x"),
+    [("POST", "/v1/tasks/task_x/retry"),
+     ("GET", "/v1/tasks/task_x"), ("POST", "/v1/tasks/task_x/cancel"), ("GET", "/v1/tasks?after=task_x"),
      ("POST", "/v1/tasks/task_x/answer")],
 )  # fmt: skip
 async def test_an_unknown_task_is_not_found(address: str, method: str, path: str) -> None:

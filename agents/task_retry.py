@@ -1,0 +1,48 @@
+"""Retrying a task that did not succeed: a new task with the same work, which points to the one that has ended."""
+
+from __future__ import annotations
+
+from pydantic_core import from_json
+
+from ..broker import queue, rows
+from ..broker.connection import Connection
+from ..broker.errors import TaskNotFound, TaskNotRetryable
+from ..broker.failpoints import operation
+from ..broker.rows import TaskRow
+from ..tasks.request import TaskRequest
+from ..tasks.states import LIVE, Status
+from .task_storage import delegate
+
+
+@operation
+def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bool]:
+    """Files a failed, cancelled or held task anew, in the same conversation; the new task, and whether an earlier retry
+    had filed it. A task is retried once; what comes of it can be retried in its turn.
+
+    The new one has no parent: whoever filed the first has been told of its end. Raises TaskNotFound, TaskNotRetryable.
+    """
+    row = rows.lock_one(conn, task_id)  # who retries it at the same time waits here, and then finds the new one
+    if row is None or row["tenant"] != tenant or row["kind"] == "turn":
+        raise TaskNotFound(task_id)
+    status = Status(row["status"])
+    if status in LIVE or status is Status.SUCCEEDED:
+        raise TaskNotRetryable(row["label"] or task_id, status, live=status in LIVE)
+    created_by = f"retry/{task_id}"
+    found = rows.by_creator(conn, created_by)
+    if found is not None:
+        return found, True
+    request = again(row)
+    origin = queue.Origin(
+        tenant=tenant, conversation_id=row["conversation_id"], agent=row["agent"], depth=row["depth"],
+        created_by=created_by, retry_of=task_id,
+    )  # fmt: skip
+    new = queue.enqueue(conn, request, origin)
+    if request.kind == "agent":
+        delegate(conn, new, request)
+    return new, False
+
+
+def again(row: TaskRow) -> TaskRequest:
+    """What was asked for when this task was filed, without its delay."""
+    kept = {name: row[name] for name in TaskRequest.model_fields if name in row and name != "delay"}
+    return TaskRequest.model_validate({**kept, "arguments": from_json(row["arguments"])})

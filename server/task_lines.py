@@ -1,0 +1,85 @@
+"""Tasks as lines of text, for a person who looks at them from a shell. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")  # what could steer the terminal
+BARS: Final = "▁▂▃▄▅▆▇█"
+
+
+def clean(text: str) -> str:
+    """One line, without what could steer the terminal: titles and messages are written by models."""
+    return text.translate(CONTROL)
+
+
+def line_of(task: Mapping[str, Any]) -> str:
+    """A task in one line."""
+    progress = "" if task["progress"] is None else f" {task['progress']:.0%}"
+    title = clean(task["title"] or task["name"])
+    return f"{task['id']}  {task['label']:<4} {task['status']:<9}{progress:<5} {title}"
+
+
+def news_line(task: Mapping[str, Any]) -> str:
+    """What a task has come to, in one line: as `line_of`, with its last words."""
+    said = task["question"] or task["error"] if task["finished_at"] or task["question"] else task["message"]
+    return f"{line_of(task)}{f': {clean(said)}' if said else ''}"
+
+
+def lines_of(task: Mapping[str, Any]) -> list[str]:
+    """All that is shown of one task."""
+    lines = [line_of(task)]
+    lines += [
+        f"  {name}: {clean(task[name])}"
+        for name in ("conversation", "retry_of", "message", "question", "error")
+        if task.get(name)
+    ]
+    if task["cancel_requested"] and task["finished_at"] is None:
+        lines.append("  it has been asked to stop")
+    if task["result"] is not None:
+        lines.append(f"  result: {json.dumps(task['result'], ensure_ascii=False, indent=2)}")
+    elif task["result_size"]:
+        lines.append(f"  result: {task['result_size']:,} characters of JSON, too long to be shown here")
+    return lines
+
+
+def stats_lines(found: Mapping[str, Any]) -> list[str]:
+    """A server's tasks, counted."""
+    waited = found["oldest_queued_seconds"]
+    since = "" if waited is None else f"; the oldest has been waiting for {duration(waited)}"
+    lines = [f"tasks   {_counted(found['status'])}{since}", f"turns   {_counted(found['turns'])}"]
+    for what in ("queues", "names"):
+        lines += [f"  {what[:-1]} {clean(one)}: {_counted(of)}" for one, of in sorted(found[what].items())]
+    lines += [f"worker  {_worker(owner)}: {_counted(of)}" for owner, of in sorted(found["workers"].items())]
+    hour = sum(found["last_hour"].values())
+    lines.append(f"ended   {_counted(found['last_hour'])} within an hour, {hour / 60:.3g} per minute")
+    if hour:
+        lines.append(f"        {chart(found['per_minute'])}")
+    return lines
+
+
+def chart(values: list[int]) -> str:
+    """A number of bars, the highest for the greatest value; nothing for zero."""
+    most = max(values)
+    return "".join(BARS[-(-value * len(BARS) // most) - 1] if value else " " for value in values)
+
+
+def duration(seconds: float) -> str:
+    """Roughly how long that is, for a person."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def _counted(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {state}" for state, number in sorted(found.items()) if number) or "none"
+
+
+def _worker(owner: str) -> str:
+    """A lease's owner (boot, process, its start, worker), by what a person can look for."""
+    _, _, rest = owner.partition("/")
+    process, _, rest = rest.partition("/")
+    return f"{rest.rpartition('/')[2]} of process {process}" if rest else clean(owner)
