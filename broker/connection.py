@@ -8,7 +8,7 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .clock import wall
 from .engine import Cursor, Engine
@@ -41,6 +41,12 @@ class Connection:
     def alone(self) -> bool:
         """Whether no other process can have this database open."""
         return self._engine.alone
+
+    @property
+    def raw(self) -> Any:
+        """The driver's connection, for what is run by another library inside this transaction."""
+        self.written = True
+        return cast(Any, self._cursor).connection
 
     def all(self, statement: Statement, given: Mapping[str, Any] | None = None) -> list[Row]:
         """Runs the statement; every row is fetched before this returns."""

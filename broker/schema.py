@@ -1,4 +1,5 @@
-"""Creates the tables, and refuses a database that a newer version wrote. Runs inside the writer's first transaction."""
+"""Creates the tables, brings those of an older version up to date, and refuses a database that a newer version wrote.
+Runs inside the writer's first transaction."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from .clock import boot_id, since_boot, wall
 from .connection import Connection
 from .engine import Engine
 from .errors import DatabaseNewer
+from .migrations.chain import migrate
 from .sqlite import SQLite
 from .statements import Statement, dialect_of, p, table
 from .tables import SCHEMA_VERSION, Meta
@@ -33,15 +35,19 @@ def read(conn: Connection, key: str) -> str | None:
 
 
 def prepare(conn: Connection, engine: Engine) -> None:
-    """Makes the database ready: version, tables, clock. Raises DatabaseNewer."""
+    """Makes the database ready: version, tables, clock. A new one has the newest version at once. Raises
+    DatabaseNewer."""
     if conn.dialect == "postgresql":
         conn.script("SELECT pg_advisory_xact_lock(70279401)")  # two processes that start at once
     _create(conn, _meta)
     found = read(conn, "schema")
-    if found is None:
+    version = SCHEMA_VERSION if found is None else int(found)
+    if version > SCHEMA_VERSION:
+        raise DatabaseNewer(engine.name, version, SCHEMA_VERSION)
+    if version < SCHEMA_VERSION:
+        migrate(conn, version, SCHEMA_VERSION)
+    if found != str(SCHEMA_VERSION):
         put(conn, "schema", str(SCHEMA_VERSION))
-    elif int(found) > SCHEMA_VERSION:
-        raise DatabaseNewer(engine.name, int(found), SCHEMA_VERSION)
     for of in Base.metadata.sorted_tables:
         _create(conn, of)
     if isinstance(engine, SQLite):
