@@ -24,6 +24,9 @@ LIVE: Statement = Statement(
     .where(rows.IS_LIVE, OF_TENANT)
     .group_by(IS_TURN, task.c.status, task.c.queue, task.c.name)
 )
+ALL_LIVE: Statement = Statement(
+    sa.select(IS_TURN, task.c.status, sa.func.count()).where(rows.IS_LIVE).group_by(IS_TURN, task.c.status)
+)
 RUNNING: Statement = Statement(
     sa.select(task.c.owner, IS_TURN, sa.func.count())
     .where(task.c.status == word("running"), OF_TENANT)
@@ -86,6 +89,14 @@ def count(conn: Connection, tenant: str) -> Counts:
         last_hour=dict(sum(minutes, Counter[str]())),
         per_minute=tuple(found.total() for found in minutes),
     )
+
+
+def live_work(conn: Connection) -> dict[str, dict[str, int]]:
+    """All tenants' live tasks and turns by state. It asks for nothing that the first schema had not."""
+    found: dict[str, dict[str, int]] = {"tasks": {}, "turns": {}}
+    for is_turn, state, number in conn.all(ALL_LIVE):
+        found["turns" if is_turn else "tasks"][state] = number
+    return found
 
 
 def _ended(conn: Connection, tenant: str, until: float) -> Counter[str]:

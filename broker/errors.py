@@ -11,8 +11,10 @@ FrontdeskError
 │   ├── DatabaseCorrupt
 │   ├── DatabaseUnreachable   no connection, no such folder, no rights
 │   ├── DatabaseNewer         written by a newer version of Frontdesk
+│   ├── DatabaseForeign       not one of Frontdesk's
 │   ├── DatabaseOverloaded    too many writes are waiting
 │   └── DatabaseClosed
+├── BackupRefused             no backup was made, and what is to be done instead
 ├── LeaseLost                 this run's epoch is over: what it writes is rejected
 ├── Refused                   an input or request that is not accepted, with the wire's code
 │   ├── InboxFull, ConversationBusy, IdempotencyMismatch
@@ -90,6 +92,11 @@ class DatabaseNewer(DatabaseError):
         )
 
 
+class DatabaseForeign(DatabaseError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} holds no tables of Frontdesk; check --database, or let `frontdesk serve` make them")
+
+
 class DatabaseOverloaded(DatabaseError):
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting:,} writes are waiting for the database; try again in a moment")
@@ -98,6 +105,10 @@ class DatabaseOverloaded(DatabaseError):
 class DatabaseClosed(DatabaseError):
     def __init__(self) -> None:
         super().__init__("the database was closed while this was waiting; nothing was written")
+
+
+class BackupRefused(FrontdeskError):
+    """No backup was made; the message says why, and what to do."""
 
 
 class LeaseLost(FrontdeskError):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from .clock import since_boot
 from .engine import BEGUN, OTHERS, Begun, Cursor
@@ -103,6 +104,32 @@ class SQLite:
             raise self.translate(error) from error
         return raw
 
+    def open_beside(self) -> sqlite3.Connection:
+        """A connection that cannot write, to a file that may be open in another process, whatever SQLite's version: no
+        lock is taken and nothing is created but what SQLite itself needs to read. Raises a DatabaseError."""
+        if not self.path.is_file():
+            raise DatabaseUnreachable(self.name, "there is no such file; `frontdesk serve` makes one")
+        try:
+            return sqlite3.connect(
+                f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=self._patience, isolation_level=None
+            )
+        except sqlite3.Error as error:
+            raise self.translate(error) from error
+
+    def holder(self) -> str:
+        """Which process has the file open, as it has named itself; empty when none has."""
+        try:
+            held = os.open(f"{self.path}-lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _named(held)
+        finally:
+            os.close(held)
+        return ""
+
     def _write_ahead(self, raw: sqlite3.Connection) -> str:
         """Asks for a write-ahead log; the mode that the file has then.
 
@@ -137,7 +164,7 @@ class SQLite:
                 break
             except BlockingIOError:
                 if time.monotonic() >= until:
-                    holder = os.pread(held, 200, 0).decode(errors="replace").strip("\0 \n") or "unknown"
+                    holder = _named(held)
                     os.close(held)
                     raise DatabaseInUse(self.name, holder) from None
                 time.sleep(0.05)  # at start only: another process holds the file, or is just going
@@ -214,6 +241,11 @@ class SQLite:
 
     def neighbours(self, hub: Hub, look: Callable[[], None]) -> SQLiteNeighbours | None:
         return None if self._exclusive else SQLiteNeighbours(self, look)
+
+
+def _named(lock: int) -> str:
+    """Who holds an advisory lock, by what is written into its file."""
+    return os.pread(lock, 200, 0).decode(errors="replace").strip("\0 \n") or "unknown"
 
 
 def _code(error: BaseException) -> int | None:

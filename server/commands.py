@@ -24,7 +24,7 @@ class Exit(IntEnum):
     """What a command can end with."""
 
     OK = 0
-    FAILED = 1  # a response, a task or a request
+    FAILED = 1  # a response, a task, a request or a backup
     USAGE = 2
     UNREACHABLE = 3  # no server there, or no address to listen on
     DATABASE = 4
@@ -35,7 +35,7 @@ class Exit(IntEnum):
 EXITS = """\b
 Exit codes:
   0    all went well
-  1    a response, a task or a request failed
+  1    a response, a task, a request or a backup failed
   2    wrong usage
   3    no server there, or no address to listen on
   4    the database cannot be used
@@ -69,6 +69,7 @@ Token = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="What clients must show; better in FRONTDESK_TOKEN.", show_default=False),
 ]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def epilog(example: str) -> str:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from .commands import Exit, ServerAddress, Token, epilog, settings
+from .commands import AsJSON, Exit, ServerAddress, Token, epilog, settings
 from .remote import Remote, RemoteError
 from .settings import DEFAULT_HOST, DEFAULT_PORT
 from .task_lines import line_of, lines_of, stats_lines
 
 app = typer.Typer(no_args_is_help=True, help="See, follow, cancel and retry background tasks of a running server.")
 
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TaskId = Annotated[
     str,
     typer.Argument(metavar="TASK", help="A task's id (task_…), or its label (T3) when only one conversation has one."),

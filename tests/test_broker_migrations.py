@@ -20,6 +20,7 @@ from frontdesk.agents.table import Item  # all tables are there when a desk is s
 from frontdesk.broker import schema
 from frontdesk.broker.database import Database
 from frontdesk.broker.migrations.chain import MIGRATIONS, Migration, migrate
+from frontdesk.broker.statements import table
 from frontdesk.broker.tables import SCHEMA_VERSION
 from frontdesk.tests.databases import Server
 from frontdesk.tests.store import at_once
@@ -181,8 +182,8 @@ def add_column(op: Operations) -> None:
 
 
 def drop_column(op: Operations) -> None:
-    with op.batch_alter_table("frontdesk_task") as table:
-        table.drop_column("weight")
+    with op.batch_alter_table("frontdesk_task") as tasks:
+        tasks.drop_column("weight")
 
 
 def fail(op: Operations) -> None:
@@ -242,4 +243,4 @@ def test_killed_in_the_middle_of_a_migration_nothing_has_changed(old: str) -> No
 def test_a_table_of_a_higher_storey_that_was_never_made_is_made_anew(old: str) -> None:
     sql(old, "DROP TABLE frontdesk_item")
     Database.open(old, durable=False).close()
-    assert Item.__tablename__ in shape(old)
+    assert table(Item).name in shape(old)

@@ -26,7 +26,8 @@ from frontdesk.server.cli import main
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
 SECONDS = 60  # a bound for what never happens
 TASKS = ("list", "show", "tail", "cancel", "retry", "stats")
-COMMANDS = ("serve", "worker", "chat", "demo", *(f"tasks {name}" for name in TASKS))
+DB = ("check", "upgrade", "backup", "vacuum")
+COMMANDS = ("serve", "worker", "chat", "demo", *(f"tasks {name}" for name in TASKS), *(f"db {name}" for name in DB))
 
 
 @pytest.fixture
