@@ -110,11 +110,25 @@ class Child:
     async def close(self) -> None:
         """Ends it, whatever it does, and waits until it is gone."""
         self.part()
-        with anyio.move_on_after(LAST_SECONDS):
-            await self.process.wait()
-        self.kill()
-        await self.process.wait()
-        self.ended.set()
+        try:
+            with anyio.move_on_after(LAST_SECONDS):
+                await self.process.wait()
+        finally:
+            self.kill()
+            await self._gone()
+            self.ended.set()
+
+    async def _gone(self) -> None:
+        """Waits for a process that was killed, also when a loop that ends cancels this: it is a moment, and nobody else
+        would wait for it."""
+        cancelled: asyncio.CancelledError | None = None
+        while self.process.returncode is None:
+            try:
+                await self.process.wait()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 class Processes:

@@ -45,7 +45,7 @@ async def test_what_a_function_returns_or_raises_is_the_same_as_in_a_thread(
     desk.work(in_thread, in_process)
     arguments = {"number": 1} if function is heavy.adds else {}
     expected, row = [await desk.ended(desk.file(one, arguments)) for one in (in_thread, in_process)]
-    changes = {"_thread": "_process", expected["label"]: row["label"], expected["id"]: row["id"]}
+    changes = {"_in_thread": "_in_process", expected["label"]: row["label"], expected["id"]: row["id"]}
     known = " ".join(f"{name}: {expected[name]}" for name in HERE)
     for old, new in changes.items():
         known = known.replace(old, new)

@@ -124,8 +124,8 @@ def both(function: Callable[..., Any], **options: Any) -> tuple[TaskFunction[...
     """The function as a task in a thread and in a process."""
     name = function.__name__
     return (
-        task(name=f"{name}_thread", runs_in="thread", **options)(function),
-        task(name=f"{name}_process", runs_in="process", **options)(function),
+        task(name=f"{name}_in_thread", runs_in="thread", **options)(function),
+        task(name=f"{name}_in_process", runs_in="process", **options)(function),
     )
 
 
