@@ -36,6 +36,8 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
         tenant=tenant, conversation_id=row["conversation_id"], agent=row["agent"], depth=row["depth"],
         created_by=created_by, retry_of=task_id,
     )  # fmt: skip
+    if request.unique_key is not None:
+        conn.run(rows.FREE_KEY, {"id": task_id})  # else it would be found instead of the new one
     new = queue.enqueue(conn, request, origin)
     if request.kind == "agent":
         delegate(conn, new, request)
@@ -43,6 +45,8 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
 
 
 def again(row: TaskRow) -> TaskRequest:
-    """What was asked for when this task was filed, without its delay."""
-    kept = {name: row[name] for name in TaskRequest.model_fields if name in row and name != "delay"}
-    return TaskRequest.model_validate({**kept, "arguments": from_json(row["arguments"])})
+    """What was asked for when this task was filed, to be done now. A unique key that it still has holds for as long
+    as the new one is live."""
+    kept = {name: row[name] for name in TaskRequest.model_fields if name in row and name not in ("delay", "run_at")}
+    limit = max(1, row["concurrency_limit"])  # rows of the first schemas have none
+    return TaskRequest.model_validate({**kept, "arguments": from_json(row["arguments"]), "concurrency_limit": limit})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -66,6 +67,34 @@ def test_a_task_of_no_conversation_is_retried_and_waits_no_longer_than_others(st
     old = failed(store)
     new, _ = store.do(retry_task, old["id"], "")
     assert (new["conversation_id"], new["label"], new["parent_id"]) == (None, "", None)
+
+
+@pytest.mark.parametrize("unique_for", [None, 3600.0])
+def test_a_unique_key_and_a_limit_go_over_to_the_new_task(store: Store, unique_for: float | None) -> None:
+    old = failed(store, unique_key="one", unique_for=unique_for, concurrency_key="shop", concurrency_limit=2)
+    new, repeated = store.do(retry_task, old["id"], "")
+    assert (new["retry_of"], new["unique_key"], repeated) == (old["id"], "one", False)
+    assert (new["concurrency_key"], new["concurrency_limit"]) == ("shop", 2)
+    assert store.enqueue(unique_key="one")["id"] == new["id"], "it is the one that has the key"
+    again, repeated = store.do(retry_task, old["id"], "")
+    assert (again["id"], repeated) == (new["id"], True)
+
+
+def test_a_key_that_another_task_has_got_meanwhile_stays_with_that(store: Store) -> None:
+    old = failed(store, unique_key="one")
+    other = store.enqueue(unique_key="one")
+    new, _ = store.do(retry_task, old["id"], "")
+    assert (new["retry_of"], new["unique_key"]) == (old["id"], None)
+    assert store.row(other["id"])["unique_key"] == "one"
+
+
+def test_a_task_of_the_first_schema_that_waited_for_its_hour_is_retried_at_once(store: Store) -> None:
+    row = store.enqueue(run_at=datetime(2100, 1, 1, tzinfo=UTC))
+    store.do(lambda conn: conn.script("UPDATE frontdesk_task SET concurrency_limit = 0"))
+    store.cancel(row["id"])
+    new, _ = store.do(retry_task, row["id"], "")
+    assert (new["run_at"], new["concurrency_limit"]) == (None, 1)
+    assert store.claim_one(names=[new["name"]]).task_id == new["id"]
 
 
 def test_asked_again_a_retry_is_the_task_that_is_there(store: Store) -> None:
