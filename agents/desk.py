@@ -18,11 +18,13 @@ from .answer import Answer
 from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
 from .errors import DeskError
 from .model import Model, ToolSpec
+from .roster import reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
 from .team import Limits, Team
 
 if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is imported when it is run
     from ..broker.database import Database
+    from ..broker.filing import Filed
     from ..broker.runs import Handler
     from ..broker.worker import Worker
 
@@ -122,8 +124,8 @@ class Desk(Generic[D]):
         self.on_task_done: OnTaskDone = on_task_done
         self.max_unattended_turns = max_unattended_turns
         self._given, self._model = dependencies, model
-        self.agents: Mapping[str, Agent] = _reachable([entry, *agents])
-        self.tasks: Mapping[str, TaskFunction[..., Any]] = _tasks(
+        self.agents: Mapping[str, Agent] = reachable([entry, *agents])
+        self.tasks: Mapping[str, TaskFunction[..., Any]] = task_functions(
             [*tasks, *(one for agent in self.agents.values() for one in agent.tasks)]
         )
         if name in self.agents:
@@ -211,6 +213,41 @@ class Desk(Generic[D]):
             self.on_task_done,
         )
 
+    def create(
+        self,
+        function: TaskFunction[..., Any] | str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        connection: Any,
+        **options: Any,
+    ) -> Filed:
+        """Files a task in the application's own transaction: it exists if and only if that commits.
+
+        ``connection``: a synchronous SQLAlchemy ``Connection`` or ``Session`` on the desk's database. ``options``:
+        ``tenant``, ``conversation_id`` (which is told how it ends), and the fields of `TaskRequest`, which win over the
+        declared ones. Workers see it within half a second. Raises DeskError, ArgumentsError, InvalidOption,
+        ForeignConnection, a DatabaseError.
+        """
+        from .filing import create
+
+        return create(self.tasks, function, arguments or {}, connection, options)
+
+    async def file(
+        self,
+        function: TaskFunction[..., Any] | str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        database: Database,
+        **options: Any,
+    ) -> Filed:
+        """Files a task from code, in a commit of its own, and says how: as `create`, on a database that is open here.
+        A server's is ``service.database``."""
+        from .filing import file
+
+        return await file(self.tasks, function, arguments or {}, database, options)
+
     def worker(
         self,
         database: Database,
@@ -260,34 +297,3 @@ class Desk(Generic[D]):
         from .single_run import ask
 
         return await ask(self, text, timeout)
-
-
-def _reachable(given: Iterable[Agent]) -> dict[str, Agent]:
-    """Every agent that can be reached, by name."""
-    found: dict[str, Agent] = {}
-    named: list[tuple[str, str]] = []
-    waiting = list(given)
-    while waiting:
-        agent = waiting.pop(0)
-        known = found.setdefault(agent.name, agent)
-        if known is not agent:
-            raise DeskError(f"two agents are named {agent.name!r}; names are unique in a desk")
-        for one in (*agent.handoffs, *agent.delegates):
-            if isinstance(one, str):
-                named.append((agent.name, one))
-            elif found.get(one.name) is not one:
-                waiting.append(one)
-    for who, wanted in named:
-        if wanted not in found:
-            raise DeskError(
-                f"agent {who} names {wanted!r}, which is not an agent of this desk; give it with Desk(…, agents=[…])"
-            )
-    return found
-
-
-def _tasks(functions: Iterable[TaskFunction[..., Any]]) -> dict[str, TaskFunction[..., Any]]:
-    found: dict[str, TaskFunction[..., Any]] = {}
-    for one in functions:
-        if found.setdefault(one.name, one) is not one:
-            raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
-    return found

@@ -47,8 +47,19 @@ def _result(task: dict[str, Any], whole: str | None) -> JSON:
     return {"result": text[:SHOWN] or None, "result_cut": cut}
 
 
-def created_report(task: dict[str, Any], *, twin: bool) -> JSON:
-    """What ``create_task`` returns."""
+def created_report(task: dict[str, Any], *, twin: bool, elsewhere: bool = False, unique: bool = False) -> JSON:
+    """What ``create_task`` returns. ``twin``: the same task was there; ``unique``: another one has its unique key, in
+    another conversation if ``elsewhere``."""
+    if unique:
+        note = "a task that stands for the same was filed already: nothing was created, and again=true does not help"
+        if elsewhere:
+            return {
+                "task": None,
+                "name": task["name"],
+                "status": task["status"],
+                "note": f"{note}; it is not this conversation's",
+            }
+        return {"task": task["label"], "name": task["name"], "status": task["status"], "note": note}
     report: JSON = {"task": task["label"], "name": task["name"], "status": task["status"]}
     if twin:
         report["note"] = "the same task is live already: nothing was created; again=true runs it once more"

@@ -44,7 +44,7 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
     request = wanted.request
     created_by = f"{ref.response_id}/{wanted.call_id}"
     task = rows.by_creator(conn, created_by)
-    twin = None
+    twin, unique = None, False
     if task is None and not wanted.again:
         twin = rows.live_twin(conn, ref.conversation_id, queue.fingerprint(request.name, request.arguments))
     if task is None and twin is None:
@@ -52,10 +52,13 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
             tenant=ref.claim.tenant, conversation_id=ref.conversation_id, agent=wanted.agent,
             parent_id=ref.claim.task_id, depth=row["depth"] + 1, created_by=created_by,
         )  # fmt: skip
-        task = queue.enqueue(conn, request, origin)
+        filed = queue.file(conn, request, origin)
+        task, unique = filed.row, filed.repeated
         if request.kind == "agent":
             delegate(conn, task, request)
-    report = created_report(task or twin or {}, twin=twin is not None)
+    found = task or twin or {}
+    elsewhere = found["conversation_id"] != ref.conversation_id
+    report = created_report(found, twin=twin is not None, elsewhere=elsewhere, unique=unique)
     output = CallOutput(wanted.call_id, encoded(report))
     storage.save(conn, ref, slot.put_into(batch, output))
     return output

@@ -107,6 +107,10 @@ class DatabaseClosed(DatabaseError):
         super().__init__("the database was closed while this was waiting; nothing was written")
 
 
+class ForeignConnection(FrontdeskError, TypeError):
+    """A connection of the application that storage functions cannot use."""
+
+
 class BackupRefused(FrontdeskError):
     """No backup was made; the message says why, and what to do."""
 

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from ..tasks.request import TaskRequest, new_id
 from . import line, rows, views
 from .connection import Connection
+from .conversations import READ_CONVERSATION
 from .events import count_on, insert_one
 from .rows import TaskRow
 from .wakeups import TasksReady
@@ -44,6 +45,11 @@ class Filed:
 
     row: TaskRow
     repeated: bool = False
+
+
+def owns(conn: Connection, tenant: str, conversation_id: str) -> bool:
+    """Whether the tenant has this conversation; a delegated run's is nobody's."""
+    return conn.one(READ_CONVERSATION, {"id": conversation_id, "tenant": tenant}) is not None
 
 
 def enqueue(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **values: Any) -> TaskRow:

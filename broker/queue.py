@@ -26,6 +26,7 @@ from .filing import Origin as Origin
 from .filing import enqueue as enqueue
 from .filing import file as file
 from .filing import fingerprint as fingerprint
+from .filing import owns as owns
 from .rows import Claim, TaskRow
 from .statements import Statement, p, table, word
 from .wakeups import TasksReady

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from .context import TaskContext
 from .errors import InvalidOption
 from .importable import place_of
-from .options import keywords_option, memory_option, timeout_option
+from .options import key_of, key_option, keywords_option, memory_option, timeout_option
 from .request import OnCrash, TaskRequest
 from .result import result_json as result_json  # how a task function's result is stored
 from .retry import RetryPolicy
@@ -53,6 +53,10 @@ class TaskFunction(Generic[P, R]):
     result_limit: int
     runs_in: RunsIn = "thread"
     memory_limit: int | None = None
+    unique_key: str | None = None
+    unique_for: float | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -67,6 +71,8 @@ class TaskFunction(Generic[P, R]):
         if self.result_limit < 1:
             raise InvalidOption(f"{self.name}: result_limit is in bytes, 1 or more, not {self.result_limit!r}")
         self._check_where()
+        for option, template in (("unique_key", self.unique_key), ("concurrency_key", self.concurrency_key)):
+            key_option(self.name, option, template, self.signature.schema["properties"])
         self._requested({}, {})
 
     def _check_where(self) -> None:
@@ -90,14 +96,19 @@ class TaskFunction(Generic[P, R]):
         return self._requested(self.signature.normalise(arguments), options)
 
     def _requested(self, arguments: dict[str, Any], options: dict[str, Any]) -> TaskRequest:
-        declared = {
+        declared: dict[str, Any] = {
             "title": self.title,
             "queue": self.queue,
             "priority": self.priority,
             "timeout": self.timeout,
             "max_attempts": self.retry.max_attempts,
             "on_crash": self.on_crash,
+            "unique_for": self.unique_for if self.unique_key is not None else None,
+            "concurrency_limit": self.concurrency_limit,
         }
+        for option, template in (("unique_key", self.unique_key), ("concurrency_key", self.concurrency_key)):
+            if template is not None:
+                declared[option] = key_of(template, arguments)
         try:
             return TaskRequest.model_validate(
                 {**declared, **options, "kind": "function", "name": self.name, "arguments": arguments}
@@ -128,6 +139,10 @@ def task(
     result_limit: int = 10_000_000,
     runs_in: RunsIn = "thread",
     memory_limit: int | None = None,
+    unique_key: str | None = None,
+    unique_for: float | None = None,
+    concurrency_key: str | None = None,
+    concurrency_limit: int = 1,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -147,6 +162,10 @@ def task(
     result_limit: int = 10_000_000,
     runs_in: RunsIn = "thread",
     memory_limit: int | None = None,
+    unique_key: str | None = None,
+    unique_for: float | None = None,
+    concurrency_key: str | None = None,
+    concurrency_limit: int = 1,
 ) -> Any:
     """Declare a function, async or not, as a durable task: ``@task`` or ``@task(timeout=60)``.
 
@@ -175,6 +194,12 @@ def task(
             next ones, with what a function has left in its module.
         memory_limit: With ``process``: the address space that its process may have during the run, in bytes; beyond
             it Python raises ``MemoryError``. The process itself needs some hundred million. macOS does not heed it.
+        unique_key: Of a tenant's tasks with the same key only one is live: filing another finds it. Arguments are put
+            in: ``unique_key="report:{month}"``.
+        unique_for: Seconds since it was filed for which the key holds instead, whether the task has ended or not.
+        concurrency_key: Of all tasks with the same key, whoever files them, ``concurrency_limit`` at most run at once;
+            one that waits for tasks, a timer or an answer does not count. Arguments are put in as above.
+        concurrency_limit: See ``concurrency_key``.
 
     Raises:
         InvalidOption: an option or a parameter that cannot work.
@@ -198,6 +223,10 @@ def task(
             result_limit=result_limit,
             runs_in=runs_in,
             memory_limit=memory_limit,
+            unique_key=unique_key,
+            unique_for=unique_for,
+            concurrency_key=concurrency_key,
+            concurrency_limit=concurrency_limit,
         )
 
     return declare if function is None else declare(function)
