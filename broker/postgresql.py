@@ -22,6 +22,14 @@ CONNECT_SECONDS: Final = 5
 WRITER_SETTINGS: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'"
 # Serialization failure, deadlock, a lock that did not come, a query that was cancelled.
 CONTENDED: Final = ("40001", "40P01", "55P03", "57014")
+# After a crash the numbers of transactions that had left no trace are given again, and then are somebody else's. A
+# recovery ends with a checkpoint, which knows the first of them.
+STATUS: Final = """
+SELECT pg_xact_status(%(xid)s::xid8),
+    to_timestamp(%(begun)s) < greatest(pg_postmaster_start_time(), checkpoint_time) AND %(xid)s::xid8 >=
+    (split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric)::text::xid8
+FROM pg_control_checkpoint()
+"""
 BEGIN: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
 
 
@@ -73,7 +81,7 @@ class PostgreSQL:
             return Begun()
         cursor.execute(BEGIN)
         mark, now = cursor.fetchall()[0]
-        return Begun(now=now, mark=mark)
+        return Begun(now=now, mark=f"{mark} {now!r}")
 
     def in_transaction(self, raw: psycopg.Connection[Any]) -> bool:
         return raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
@@ -82,10 +90,17 @@ class PostgreSQL:
         return raw.closed
 
     def was_committed(self, raw: psycopg.Connection[Any], mark: str) -> bool | None:
-        row = raw.execute("SELECT pg_xact_status(%s::xid8)", (mark,)).fetchone()
-        raw.rollback()
-        status = None if row is None else row[0]
-        return None if status in (None, "in progress") else status == "committed"
+        xid, _, begun = mark.partition(" ")
+        try:
+            row = raw.execute(STATUS, {"xid": xid, "begun": float(begun)}).fetchone()
+        except psycopg.errors.InvalidParameterValue:  # it is in the future: a crash has taken it back
+            return False
+        finally:
+            raw.rollback()
+        status, given_again = row or (None, False)
+        if status == "committed":
+            return not given_again
+        return False if status == "aborted" else None
 
     def now(self, cursor: Cursor) -> float:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")

@@ -3,10 +3,8 @@ call, each in the transaction that made it. What was rolled back or rejected lea
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +38,36 @@ DROP_POSTGRESQL = ("DROP FUNCTION chaos_moved CASCADE", "DROP FUNCTION chaos_cal
 
 
 class History:
-    """The history of a database, on connections of its own. Call ``begin`` when the tables are there, ``end`` to leave
-    it as it was."""
+    """The history of a database, on a connection of its own, from one thread. Call ``begin`` when the tables are there,
+    ``end`` to leave it as it was, or ``close``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._is_sqlite = url.startswith("sqlite")
+        self._raw: Any = None
 
-    @contextlib.contextmanager
-    def _connected(self) -> Generator[Any]:
+    def _connect(self) -> Any:
         if self._is_sqlite:
-            raw: Any = sqlite3.connect(self._url.removeprefix("sqlite:///"), timeout=30.0, isolation_level=None)
-        else:
-            raw = psycopg.connect(self._url, autocommit=True)
-        try:
-            yield raw
-        finally:
-            raw.close()
+            return sqlite3.connect(self._url.removeprefix("sqlite:///"), timeout=30.0, isolation_level=None)
+        return psycopg.connect(self._url, autocommit=True)
 
     def ask(self, *statements: str) -> list[Row]:
-        """Runs SQL; the rows of the last statement."""
-        with self._connected() as raw:
-            cursor = raw.cursor()
+        """Runs SQL; the rows of the last statement. After an error it connects again the next time."""
+        if self._raw is None:
+            self._raw = self._connect()
+        try:
+            cursor = self._raw.cursor()
             for statement in statements:
                 cursor.execute(statement)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        except (psycopg.Error, sqlite3.Error):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
 
     def number(self, statement: str) -> int:
         return int(self.ask(statement)[0][0])
@@ -75,6 +78,7 @@ class History:
     def end(self) -> None:
         if not self._is_sqlite:
             self.ask(*DROP_POSTGRESQL)
+        self.close()
 
     def connections(self) -> int:
         """How many connections there are, or on SQLite, how many files of the database this process has open."""

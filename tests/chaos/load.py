@@ -70,4 +70,5 @@ class Load:
 
     def stop(self) -> None:
         self.fleet.stop()
+        self.history.close()
         self.database.close()

@@ -27,8 +27,9 @@ TASKS = scaled(150, 10_000)
 def load(postgresql: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Load]:
     found = Load(postgresql, tmp_path, request.param)
     yield found
-    found.stop()
+    found.fleet.stop()
     found.history.end()
+    found.stop()
     postgresql.give_back(found.url)
 
 

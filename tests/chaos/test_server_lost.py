@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from frontdesk.broker.postgresql import PostgreSQL
 from frontdesk.tests.chaos.load import Load
 from frontdesk.tests.chaos.scale import LONG, chance, scaled
 from frontdesk.tests.chaos.server import OwnServer
@@ -65,3 +67,34 @@ def test_connections_that_are_ended_lose_no_task(own: OwnServer, load: Load) -> 
             seconds.append(load.goes_on())
     load.check()
     told("terminated connections", seconds)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("commits", [False, True])
+@pytest.mark.parametrize("others", [False, True])
+def test_what_became_of_a_commit_is_known_after_a_crash_that_gives_its_number_again(
+    own: OwnServer, *, crashes: bool, commits: bool, others: bool
+) -> None:
+    """PostgreSQL forgets the numbers of transactions that had left nothing on its disk."""
+    engine = PostgreSQL(own.url())
+    with own.connect() as raw:
+        raw.execute("CREATE TABLE IF NOT EXISTS chaos_marks (number INTEGER)")
+        raw.execute("CHECKPOINT")
+    with contextlib.closing(engine.open_writer()) as writer:
+        begun = engine.begin(writer, engine.cursor(writer), write=True)
+        writer.execute("INSERT INTO chaos_marks VALUES (1)")
+        if commits:
+            writer.commit()
+        if crashes:
+            own.stop_immediately()
+            own.start()
+        elif not commits:
+            writer.rollback()
+    with own.connect() as raw:
+        for _ in range(3 * others):
+            raw.execute("INSERT INTO chaos_marks VALUES (2)")
+        if others and not crashes:
+            raw.execute("CHECKPOINT")
+    assert begun.mark is not None
+    with contextlib.closing(engine.open_writer()) as writer:
+        assert engine.was_committed(writer, begun.mark) is commits
