@@ -12,7 +12,7 @@ from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
 
 POISON = ("exits", "killed", "overflows", "swells")
-INNOCENT, EACH = scaled((60, 1), (2_000, 20))
+INNOCENT, EACH = scaled((30, 1), (2_000, 20))
 MEMORY = 8 << 30
 
 

@@ -18,6 +18,9 @@ CONTEXT.set_forkserver_preload(
         "frontdesk.tests.playback.desk",
         "frontdesk.examples.front_desk.desk",
         "frontdesk.server.serving",
+        "frontdesk.tests.chaos.poison",
+        "frontdesk.tests.store",
+        "frontdesk.broker.postgresql",
     ]
 )
 
