@@ -17,10 +17,12 @@ class Link:
         self._carries = threading.Event()
         self._carries.set()
         self._open: list[socket.socket] = []
+        self._carriers: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         self.url = f"postgresql://postgres@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def cut(self) -> None:
         """From here on nothing arrives; connections stay open, and new ones are not answered."""
@@ -32,20 +34,29 @@ class Link:
 
     def stop(self) -> None:
         self.mend()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for the next connection
+        self._acceptor.join(10)
         self._listener.close()
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        for thread in self._carriers:
+            thread.join(10)
+        for one in self._open:
+            one.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
-                server.connect(self._target)
                 self._open += [client, server]
+                server.connect(self._target)
                 for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+                    thread = threading.Thread(target=self._carry, args=(source, target), daemon=True)
+                    self._carriers.append(thread)
+                    thread.start()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
