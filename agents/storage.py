@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from ..broker import events, inbox, listing, queue, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.endings import end
-from ..broker.errors import ConversationNotFound
+from ..broker.errors import CircularWait, ConversationNotFound
 from ..broker.failpoints import operation
 from ..broker.inbox import Entry
 from ..broker.rows import Claim
@@ -274,6 +274,16 @@ def _go_on(conn: Connection, ref: Ref, row: rows.TaskRow) -> Verdict:
         for one in listing.of_conversation(conn, ref.conversation_id)
         if one["status"] not in TERMINAL and one["announce"] != "none" and one["waiting_for"] != "answer"
     ]
+    live = [one for one in live if not _waits_for(conn, one, ref.claim.task_id)]
     if not live:
         return "ended"
     return "parked" if waits.park(conn, ref.claim, row, awaited=live, need=1) else "on"
+
+
+def _waits_for(conn: Connection, task_id: str, run: str) -> bool:
+    """Whether a task that the run has filed waits for the run itself, directly or not: it goes on when the run ends."""
+    try:
+        waits.check_no_circle(conn, run, [task_id])
+    except CircularWait:
+        return True
+    return False

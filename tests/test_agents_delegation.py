@@ -12,6 +12,7 @@ from frontdesk.agents import Agent, Desk, Limits, tool
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, calls, fail, say, wait
 from frontdesk.agents.task_calls import DEEPEST
+from frontdesk.broker import turns
 from frontdesk.broker.cancel import cancel_task
 from frontdesk.broker.events import read_after, texts
 from frontdesk.tasks import TaskContext, TaskHandle, task
@@ -121,6 +122,50 @@ async def test_a_delegated_agent_that_has_answered_waits_for_the_tasks_that_it_f
         await at.quiet(accepted.conversation_id)
     assert from_json(row["result"]) == "Seven."
     assert '"result":7' in research.requests[2].items[-1]["output"]
+
+
+async def test_a_delegated_agent_does_not_wait_for_a_task_that_waits_for_it(tmp_path: Path) -> None:
+    """T1, an agent, has filed `follow`, which waits for T2, which waits for T1."""
+    asked, handles, ready = Gate(), dict[str, TaskHandle](), {"lead": Gate(), "follow": Gate()}
+
+    @task
+    async def lead(context: TaskContext) -> str:
+        """Waits for the agent."""
+        await ready["lead"].wait()
+        return str((await context.wait(handles["T1"]))[0].status)
+
+    @task
+    async def follow(context: TaskContext) -> str:
+        """Waits for who waits for the agent."""
+        await ready["follow"].wait()
+        return str((await context.wait(handles["T2"]))[0].status)
+
+    def filed(name: str) -> ScriptedReply:
+        return call("create_task", {"task": {"name": name, "arguments": {}}, "title": None, "again": None})
+
+    research = ScriptedModel([filed("follow"), wait(asked) + say("I am done.")])
+    expert = Agent("research", "You research.", model=research, tasks=[follow])
+    triage = ScriptedModel([delegated("research", "Go."), filed("lead"), *[say("Noted.")] * 9])
+    both = Desk(Agent("triage", "You help.", delegates=[expert], tasks=[lead], model=triage))
+    async with office(both, tmp_path, tasks=4) as at:
+        accepted = await at.create()
+        await at.ended(accepted)
+        for label in ("T1", "T2"):
+            row = await at.task(label, accepted.conversation_id, "running")
+            handles[label] = TaskHandle(row["id"], label)
+        turn = await at.database.read(turns.of_task, handles["T1"].id)
+        assert turn is not None
+        ready["follow"].open()
+        await at.task("T1", turn["conversation_id"], "waiting")
+        ready["lead"].open()
+        await at.task("T2", accepted.conversation_id, "waiting")
+        asked.open()
+        row = await at.task("T1", accepted.conversation_id, "succeeded")
+        ends = [await at.task("T2", accepted.conversation_id, "succeeded")]
+        ends.append(await at.task("T1", turn["conversation_id"], "succeeded"))
+        await at.quiet(accepted.conversation_id)
+    assert from_json(row["result"]) == "I am done."
+    assert [from_json(one["result"]) for one in ends] == ["succeeded", "succeeded"]
 
 
 async def test_a_delegated_agent_that_fails_is_announced_with_its_error(tmp_path: Path) -> None:
