@@ -1,5 +1,5 @@
 # Everything below needs make and Python 3.11 or newer, nothing else; uv is used when it is there.
-# `make test ARGS="-k inbox"` passes ARGS on. Set-up runs again only when pyproject.toml or requirements.lock has changed.
+# `make test ARGS="-k inbox"` passes ARGS on (ARGS="-n 0": in one process). Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test chaos soak model coverage lint format bench lock clean
@@ -19,7 +19,7 @@ demo: $(STAMP) ## Set up, then talk to the demo desk
 	@$(BIN)/frontdesk demo $(ARGS)
 
 test: $(STAMP) ## Set up, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # A long test may stand still for a while: the run shows where every thread stands only when it hangs.
 CHAOS := $(BIN)/python -m pytest -s -o faulthandler_timeout=3600
