@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import db_commands, task_commands
+from . import db_commands, queue_commands, task_commands
 from .commands import (
     Conversation,
     Database,
@@ -36,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(task_commands.app, name="tasks")
+app.add_typer(queue_commands.app, name="queues")
 app.add_typer(db_commands.app, name="db")
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from ..broker import listing
+from ..broker import line, listing
 from . import checks, records
 from .checks import JSON, require
 from .errors import InvalidRequest, MessageTooLarge, WireError, told
@@ -56,6 +56,9 @@ def routes(service: Service) -> list[BaseRoute]:
         route("/v1/tasks/{task_id}/cancel", cancel, "POST"),
         route("/v1/tasks/{task_id}/retry", retry, "POST"),
         route("/v1/tasks/{task_id}/answer", answer_task, "POST"),
+        route("/v1/queues", queues),
+        route("/v1/queues/{name}/pause", pause, "POST"),
+        route("/v1/queues/{name}/resume", resume, "POST"),
     ]
 
 
@@ -128,6 +131,29 @@ async def answer_task(request: Request, session: Session) -> Response:
     if "answer" not in body:
         raise InvalidRequest("answer is missing: any JSON value", "answer")
     return answer(await session.answer(Answer(request.path_params["task_id"], body["answer"])))
+
+
+async def queues(request: Request, session: Session) -> Response:
+    """Every queue that has been used, and whether it is paused."""
+    found = await session.database.read(line.all_queues)
+    data = [{"object": "frontdesk.queue", "id": name, "paused": paused} for name, paused in found.items()]
+    return answer({"object": "list", "data": data})
+
+
+async def pause(request: Request, session: Session) -> Response:
+    """Nothing is claimed from the queue any more; what runs goes on."""
+    return await _set_paused(request, session, paused=True)
+
+
+async def resume(request: Request, session: Session) -> Response:
+    """What waits in the queue is claimed again."""
+    return await _set_paused(request, session, paused=False)
+
+
+async def _set_paused(request: Request, session: Session, *, paused: bool) -> Response:
+    name = require(request.path_params["name"], checks.string(200), "name")
+    await session.database.write(line.set_paused, name, paused=paused)
+    return answer({"object": "frontdesk.queue", "id": name, "paused": paused})
 
 
 async def _object(request: Request, limit: int) -> JSON:

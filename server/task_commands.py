@@ -21,7 +21,8 @@ TaskId = Annotated[
 ]
 
 
-def _remote(server: str | None, token: str | None) -> Remote:
+def remote_of(server: str | None, token: str | None) -> Remote:
+    """The running server that is meant."""
     chosen = settings(server=server, token=token)
     address = chosen.server or f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
     return Remote(address, chosen.token.get_secret_value())
@@ -39,21 +40,21 @@ def list_tasks(
     as_json: AsJSON = False,
 ) -> None:
     """List tasks, the newest first."""
-    found = _remote(server, token).get("tasks", status=status, conversation=conversation, limit=limit)
-    _say(found, "\n".join(map(line_of, found["data"])) or "no tasks", as_json=as_json)
+    found = remote_of(server, token).get("tasks", status=status, conversation=conversation, limit=limit)
+    say(found, "\n".join(map(line_of, found["data"])) or "no tasks", as_json=as_json)
 
 
 @app.command(epilog=epilog("frontdesk tasks show task_0123456789abcdef"))
 def show(task: TaskId, server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """Show one task: its state, progress, result or error."""
-    remote = _remote(server, token)
+    remote = remote_of(server, token)
     _show(remote.get("tasks", _id_of(remote, task)), as_json=as_json)
 
 
 @app.command(epilog=epilog("frontdesk tasks cancel task_0123456789abcdef"))
 def cancel(task: TaskId, server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """Ask for a task to be cancelled; it ends when its work has stopped."""
-    remote = _remote(server, token)
+    remote = remote_of(server, token)
     _show(remote.post("tasks", _id_of(remote, task), "cancel"), as_json=as_json)
 
 
@@ -64,10 +65,10 @@ def retry(task: TaskId, server: ServerAddress = None, token: Token = None, as_js
     It becomes a new task of the same conversation, with the same work, that points to the old one (`retry_of`). A task
     is retried once: asked again, the command shows the task that came of it, and that one can be retried in its turn.
     """
-    remote = _remote(server, token)
+    remote = remote_of(server, token)
     found = remote.post("tasks", _id_of(remote, task), "retry")
     lines = [*lines_of(found), *(["  it had been retried before, as this task"] if found["repeated"] else [])]
-    _say(found, "\n".join(lines), as_json=as_json)
+    say(found, "\n".join(lines), as_json=as_json)
 
 
 @app.command(epilog=epilog("frontdesk tasks tail --json | jq .task.progress"))
@@ -93,7 +94,7 @@ def tail(
     """
     from .tail import Tail, screen
 
-    remote = _remote(server, token)
+    remote = remote_of(server, token)
     with screen(as_json=as_json) as show:
         ended_well = Tail(
             remote, show, None if task is None else _id_of(remote, task), every=every, timeout=timeout
@@ -104,8 +105,8 @@ def tail(
 @app.command(epilog=epilog("frontdesk tasks stats"))
 def stats(server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """Count tasks: live ones by state, queue, name and worker, and those that ended within the hour."""
-    found = _remote(server, token).get("tasks", "stats")
-    _say(found, "\n".join(stats_lines(found)), as_json=as_json)
+    found = remote_of(server, token).get("tasks", "stats")
+    say(found, "\n".join(stats_lines(found)), as_json=as_json)
 
 
 def _id_of(remote: Remote, task: str) -> str:
@@ -120,8 +121,8 @@ def _id_of(remote: Remote, task: str) -> str:
 
 
 def _show(task: dict[str, Any], *, as_json: bool) -> None:
-    _say(task, "\n".join(lines_of(task)), as_json=as_json)
+    say(task, "\n".join(lines_of(task)), as_json=as_json)
 
 
-def _say(found: Any, text: str, *, as_json: bool) -> None:
+def say(found: Any, text: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)

@@ -27,7 +27,17 @@ PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"
 SECONDS = 60  # a bound for what never happens
 TASKS = ("list", "show", "tail", "cancel", "retry", "stats")
 DB = ("check", "upgrade", "backup", "vacuum")
-COMMANDS = ("serve", "worker", "chat", "demo", *(f"tasks {name}" for name in TASKS), *(f"db {name}" for name in DB))
+COMMANDS = (
+    "serve",
+    "worker",
+    "chat",
+    "demo",
+    *(f"tasks {name}" for name in TASKS),
+    *(f"db {name}" for name in DB),
+    "queues list",
+    "queues pause",
+    "queues resume",
+)
 
 
 @pytest.fixture

@@ -120,6 +120,19 @@ async def test_tasks_are_filtered(address: str, hand: HandWorker, conversation: 
         assert [found["id"] for found in reply.body["data"]] == expected
 
 
+async def test_queues_are_paused_and_resumed(address: str, hand: HandWorker, conversation: str) -> None:
+    await hand.task(conversation)
+    listed = await ask(address, "GET", "/v1/queues")
+    assert listed.body["data"] == [{"object": "frontdesk.queue", "id": "default", "paused": False}]
+    for what, paused in (("pause", True), ("pause", True), ("resume", False)):
+        reply = await ask(address, "POST", f"/v1/queues/night%20shift/{what}")
+        assert (reply.status, reply.body["paused"]) == (200, paused)
+        listed = await ask(address, "GET", "/v1/queues")
+        assert {one["id"]: one["paused"] for one in listed.body["data"]} == {"default": False, "night shift": paused}
+    reply = await ask(address, "POST", f"/v1/queues/{'x' * 201}/pause")
+    assert (reply.status, reply.body["error"]["param"]) == (400, "name")
+
+
 @pytest.mark.parametrize(
     ("query", "param"), [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("status=odd", "status")]
 )
