@@ -41,7 +41,7 @@ class Desk(Generic[D]):
     Args:
         entry: The agent that takes a new conversation (triage).
         agents: Further agents that are only named, not given, as handoffs or delegates.
-        tasks: Further task functions, which only other task functions create: no model is offered them.
+        tasks: Further task functions, which only other task functions and schedules create: no model is offered them.
         name: Its name on the wire, as a model.
         dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without
             parameters
@@ -257,11 +257,13 @@ class Desk(Generic[D]):
         queues: Collection[str] | None = None,
         lease: float = 30.0,
         grace: float = 10.0,
+        schedules: bool = True,
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
         ``turns`` and ``tasks`` are slots, of which either may be 0; ``queues``: those whose tasks it runs, None for
-        all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use).
+        all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use);
+        ``schedules``: whether it files tasks that have a `cron=` when they are due.
         """
         from ..broker.functions import FunctionRuns
         from ..broker.worker import Worker
@@ -279,6 +281,7 @@ class Desk(Generic[D]):
             queues=queues,
             lease=lease,
             grace=grace,
+            schedules=self.tasks.values() if schedules else (),
             closing=self.aclose,
         )
 

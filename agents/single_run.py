@@ -36,7 +36,7 @@ class Askable(Protocol):
     @property
     def max_unattended_turns(self) -> int: ...
 
-    def worker(self, database: Database) -> Worker: ...
+    def worker(self, database: Database, *, schedules: bool) -> Worker: ...
 
 
 async def ask(desk: Askable, text: str, timeout: float | None) -> Answer:
@@ -44,7 +44,7 @@ async def ask(desk: Askable, text: str, timeout: float | None) -> Answer:
     with _folder() as folder:
         database = Database.open(f"sqlite:///{folder}/desk.db", durable=False)
         try:
-            worker = desk.worker(database)
+            worker = desk.worker(database, schedules=False)
             worker.start()
             try:
                 with anyio.fail_after(timeout):

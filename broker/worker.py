@@ -11,12 +11,13 @@ import contextlib
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
 import anyio
 
+from ..tasks.registry import TaskFunction
 from . import leases
 from .claims import Claims
 from .clock import Owner
@@ -27,6 +28,7 @@ from .heartbeat import Heartbeat
 from .queue import Held
 from .rows import Claim
 from .runs import Handler, Run
+from .schedules import Schedules
 from .slots import Slots
 from .supervision import abandon, supervise
 
@@ -44,7 +46,8 @@ class Worker:
 
     ``start`` and ``stop`` may be called from any thread but the worker's own. ``lease`` and ``poll`` are in seconds;
     ``grace`` too: how long a run that is asked to stop may take. ``queues``: those whose tasks it runs (None: all);
-    turns are in none. ``closing`` is awaited in the worker's loop at its end.
+    turns are in none. ``schedules``: functions that it files at the ticks of their schedules. ``closing`` is awaited in
+    the worker's loop at its end.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Worker:
         grace: float = 10.0,
         poll: float = POLL,
         queues: Collection[str] | None = None,
+        schedules: Iterable[TaskFunction[..., Any]] = (),
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
@@ -66,6 +70,7 @@ class Worker:
         self._lease, self._grace, self._poll, self._closing = lease, grace, poll, closing
         self.owner = Owner.here()
         self._claims = Claims(database, self.owner, lease=lease, poll=poll, queues=queues)
+        self._schedules = Schedules(database, schedules)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = asyncio.Event()
@@ -115,6 +120,7 @@ class Worker:
     async def _serve(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         await self._database.write(leases.recover)
+        await self._schedules.register()
         self._beat.start(self._loop)
         try:
             async with anyio.create_task_group() as group:
@@ -234,6 +240,7 @@ class Worker:
 
     async def _look(self, *, recover: bool) -> None:
         await self._database.write(leases.sweep)
+        await self._schedules.fire()
         if recover:
             await self._database.write(leases.recover)
         await self._claims.give_back_unreceived()

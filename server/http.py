@@ -50,6 +50,7 @@ def routes(service: Service) -> list[BaseRoute]:
         Route("/readyz", ready),
         WebSocketRoute("/v1/responses", Upgrade(service)),
         route("/v1/models", models),
+        route("/v1/schedules", schedules),
         route("/v1/tasks", tasks),
         route("/v1/tasks/stats", stats),
         route("/v1/tasks/{task_id}", task),
@@ -123,6 +124,11 @@ async def retry(request: Request, session: Session) -> Response:
 async def stats(request: Request, session: Session) -> Response:
     """The caller's tasks, counted."""
     return answer(await session.database.read(records.stats, session.tenant))
+
+
+async def schedules(request: Request, session: Session) -> Response:
+    """What the desk files by itself, and when."""
+    return answer({"object": "list", "data": await session.database.read(records.scheduled)})
 
 
 async def answer_task(request: Request, session: Session) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import counting, listing, rows, turns, views
+from ..broker import counting, listing, rows, schedules, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
@@ -75,6 +75,18 @@ def task_of(conn: Connection, task_id: str, tenant: str) -> dict[str, Any]:
 def stats(conn: Connection, tenant: str) -> dict[str, Any]:
     """The tenant's tasks, counted, as they are shown."""
     return {"object": "frontdesk.stats", **asdict(counting.count(conn, tenant))}
+
+
+def scheduled(conn: Connection) -> list[dict[str, Any]]:
+    """Every schedule as it is shown, by name; times in seconds since 1970."""
+    return [
+        {
+            "object": "frontdesk.schedule", "name": row["name"], "cron": row["expression"], "timezone": row["timezone"],
+            "missed": row["missed"], "paused": bool(row["paused"]), "next_at": row["next_at"],
+            "last_at": row["last_at"],
+        }
+        for row in schedules.all_schedules(conn)
+    ]  # fmt: skip
 
 
 def shown(row: rows.TaskRow) -> dict[str, Any]:

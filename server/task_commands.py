@@ -11,7 +11,7 @@ import typer
 from .commands import AsJSON, Exit, ServerAddress, Token, epilog, settings
 from .remote import Remote, RemoteError
 from .settings import DEFAULT_HOST, DEFAULT_PORT
-from .task_lines import line_of, lines_of, stats_lines
+from .task_lines import line_of, lines_of, schedule_line, stats_lines
 
 app = typer.Typer(no_args_is_help=True, help="See, follow, cancel and retry background tasks of a running server.")
 
@@ -107,6 +107,13 @@ def stats(server: ServerAddress = None, token: Token = None, as_json: AsJSON = F
     """Count tasks: live ones by state, queue, name and worker, and those that ended within the hour."""
     found = remote_of(server, token).get("tasks", "stats")
     say(found, "\n".join(stats_lines(found)), as_json=as_json)
+
+
+@app.command(epilog=epilog("frontdesk tasks schedules"))
+def schedules(server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
+    """List the task functions that are filed by themselves (`cron=`): when next, when last, in their own time zones."""
+    found = _remote(server, token).get("schedules")
+    _say(found, "\n".join(map(schedule_line, found["data"])) or "no schedules", as_json=as_json)
 
 
 def _id_of(remote: Remote, task: str) -> str:

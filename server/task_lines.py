@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")  # what could steer the terminal
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -58,6 +60,23 @@ def stats_lines(found: Mapping[str, Any]) -> list[str]:
     if hour:
         lines.append(f"        {chart(found['per_minute'])}")
     return lines
+
+
+def schedule_line(one: Mapping[str, Any]) -> str:
+    """A schedule in one line."""
+    next_at = "paused" if one["paused"] else f"next {local(one['next_at'], one['timezone'])}"
+    last_at = "never filed" if one["last_at"] is None else f"last {local(one['last_at'], one['timezone'])}"
+    return f"{clean(one['name'])}  {clean(one['cron'])}  {clean(one['timezone'])}  {next_at}  {last_at}"
+
+
+def local(at: float, zone: str) -> str:
+    """A moment, as clocks in this zone show it; in UTC where the zone is not known."""
+    known: tzinfo
+    try:
+        known = ZoneInfo(zone)
+    except ZoneInfoNotFoundError:
+        known = UTC
+    return datetime.fromtimestamp(at, known).isoformat(" ", "minutes")
 
 
 def chart(values: list[int]) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, overload
 from pydantic import ValidationError
 
 from .context import TaskContext
-from .errors import InvalidOption
+from .cron import Missed, Schedule, schedule_option
+from .errors import ArgumentsError, InvalidOption
 from .importable import place_of
 from .options import key_of, key_option, keywords_option, memory_option, timeout_option
 from .request import OnCrash, TaskRequest
@@ -57,6 +58,7 @@ class TaskFunction(Generic[P, R]):
     unique_for: float | None = None
     concurrency_key: str | None = None
     concurrency_limit: int = 1
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -74,6 +76,8 @@ class TaskFunction(Generic[P, R]):
         for option, template in (("unique_key", self.unique_key), ("concurrency_key", self.concurrency_key)):
             key_option(self.name, option, template, self.signature.schema["properties"])
         self._requested({}, {})
+        if self.schedule is not None:
+            self.scheduled(self.schedule)
 
     def _check_where(self) -> None:
         if self.runs_in not in ("thread", "process"):
@@ -94,6 +98,15 @@ class TaskFunction(Generic[P, R]):
             InvalidOption: an option that does not exist, or with an impossible value.
         """
         return self._requested(self.signature.normalise(arguments), options)
+
+    def scheduled(self, schedule: Schedule) -> TaskRequest:
+        """What is filed at each tick of this schedule. Raises InvalidOption for arguments that do not fit."""
+        try:
+            return self.request(schedule.arguments)
+        except ArgumentsError as error:
+            raise InvalidOption(
+                f"{self.name}: cron= files it with cron_arguments={dict(schedule.arguments)!r}: {error}"
+            ) from error
 
     def _requested(self, arguments: dict[str, Any], options: dict[str, Any]) -> TaskRequest:
         declared: dict[str, Any] = {
@@ -143,6 +156,10 @@ def task(
     unique_for: float | None = None,
     concurrency_key: str | None = None,
     concurrency_limit: int = 1,
+    cron: str | None = None,
+    timezone: str = "UTC",
+    missed: Missed = "once",
+    cron_arguments: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -166,6 +183,10 @@ def task(
     unique_for: float | None = None,
     concurrency_key: str | None = None,
     concurrency_limit: int = 1,
+    cron: str | None = None,
+    timezone: str = "UTC",
+    missed: Missed = "once",
+    cron_arguments: Mapping[str, Any] | None = None,
 ) -> Any:
     """Declare a function, async or not, as a durable task: ``@task`` or ``@task(timeout=60)``.
 
@@ -200,6 +221,13 @@ def task(
         concurrency_key: Of all tasks with the same key, whoever files them, ``concurrency_limit`` at most run at once;
             one that waits for tasks, a timer or an answer does not count. Arguments are put in as above.
         concurrency_limit: See ``concurrency_key``.
+        cron: When it is filed by itself: minute, hour, day of month, month, day of week, as in crontab(5). Once for
+            each tick, however many workers know it; it belongs to no conversation. `cron.Schedule` says what happens
+            where clocks are put forward or back.
+        timezone: With ``cron``: the IANA name of the zone that it is meant in.
+        missed: With ``cron``: what becomes of ticks that passed while no worker ran: ``once``: it is filed once for all
+            of them; ``skip``: not at all; ``all``: for each of the last hundred.
+        cron_arguments: With ``cron``: its arguments, the same each time; needed when it has some without a default.
 
     Raises:
         InvalidOption: an option or a parameter that cannot work.
@@ -227,6 +255,7 @@ def task(
             unique_for=unique_for,
             concurrency_key=concurrency_key,
             concurrency_limit=concurrency_limit,
+            schedule=schedule_option(signature.name, cron, timezone=timezone, missed=missed, arguments=cron_arguments),
         )
 
     return declare if function is None else declare(function)

@@ -2,7 +2,8 @@
 broker.
 
 Hot columns hold only text, integers and floats, because hot statements go to the driver's cursor as they are. Times
-whose name ends in ``_at`` are wall-clock seconds since 1970 and are only shown; deadlines (``ready``,
+whose name ends in ``_at`` are wall-clock seconds since 1970, and only ``run_at`` and a schedule's decide anything;
+deadlines (``ready``,
 ``lease_until``, ``wake``) are on the database's clock, which no wall clock can move. A table class validates nothing
 when constructed: `request.TaskRequest` does.
 """
@@ -215,6 +216,21 @@ class Queue(Base, table=True):
     __tablename__ = "frontdesk_queue"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
 
     name: str = Field(primary_key=True)
+    paused: int = 0
+
+
+class ScheduleRow(Base, table=True):
+    """A task function that is filed by itself at the ticks of a cron expression. Times are wall time: they decide."""
+
+    __tablename__ = "frontdesk_schedule"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    name: str = Field(primary_key=True)  # of the task function
+    expression: str
+    timezone: str
+    missed: str  # once | skip | all
+    request: str  # JSON of the TaskRequest
+    next_at: float  # the first tick that has not been looked at
+    last_at: float | None = None  # the last tick that was filed
     paused: int = 0
 
 

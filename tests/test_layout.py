@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STOREYS = ("tasks", "broker", "agents", "server")  # from the lowest to the highest
 OUTSIDE = ("tests", "examples", "bench")
 LONGER_THAN_300_LINES: frozenset[str] = frozenset()
-HEAVY = ("alembic", "openai", "aiohttp", "griffe", "typer", "rich", "starlette", "uvicorn")
+HEAVY = ("alembic", "cronsim", "openai", "aiohttp", "griffe", "typer", "rich", "starlette", "uvicorn")
 
 
 def files(*folders: str) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import sqlalchemy as sa
 
 from ..connection import Connection
-from . import v2, v3
+from . import v2, v3, v4
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -26,7 +26,11 @@ log = logging.getLogger("frontdesk.migrations")
 
 Migration: TypeAlias = Callable[["Operations"], None]
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {2: v2.upgrade, 3: v3.upgrade}  # by the version that they lead to
+MIGRATIONS: Final[Mapping[int, Migration]] = {
+    2: v2.upgrade,
+    3: v3.upgrade,
+    4: v4.upgrade,
+}  # by the version that they lead to
 
 URLS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://"}
 
