@@ -95,8 +95,9 @@ class Schedule:
 
         if not isinstance(self.expression, str) or len(self.expression.split()) != 5:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"cron={self._quoted} is no cron expression: it has five fields, {FIELDS}")
+        begin = datetime.fromtimestamp(after, _zone(self.timezone))
         try:
-            ticks = CronSim(self.expression, datetime.fromtimestamp(after, _zone(self.timezone)))
+            ticks = CronSim(self.expression, begin)
         except (CronSimError, ValueError) as error:
             raise InvalidOption(f"cron={self._quoted} is no cron expression: {error} ({FIELDS})") from error
         for one in ticks:

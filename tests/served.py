@@ -126,6 +126,12 @@ class House:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/v1"
 
+    @property
+    def database(self) -> Database:
+        """What it is being served from."""
+        assert self._running is not None
+        return self._running[0]
+
     def start(self) -> None:
         """Serves; on the same port and the same database as before, if there was a before."""
         helper = Agent("helper", "Helps.", tools=[look, hold])

@@ -15,9 +15,13 @@ from typing import Any
 import anyio
 import pytest
 
+from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
+from frontdesk.broker.schedules import GO_ON, Schedules, pause_schedule
 from frontdesk.server.auth import Door
 from frontdesk.server.service import Service
+from frontdesk.server.task_lines import schedule_line
+from frontdesk.tasks.registry import task
 from frontdesk.tests.fakes.hand_worker import HandWorker
 from frontdesk.tests.fakes.served import served
 from frontdesk.tests.served import House, file_errand, open_house
@@ -193,3 +197,38 @@ async def test_a_token_that_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
             b"frontdesk: GET /nothing/v1/tasks/stats does not exist\n",
         )
     database.close()
+
+
+async def nightly() -> None: ...
+
+
+async def test_schedules_are_listed_in_their_own_time_zones(house: House) -> None:
+    assert (await run(address(house), "schedules")).stdout == b"no schedules\n"
+    database = house.database
+    functions = [
+        task(name="nightly", cron="30 2 * * *", timezone="Europe/Berlin", missed="all")(nightly),
+        task(name="hourly", cron="0 * * * *")(nightly),
+    ]
+    await Schedules(database, functions).register()  # the house's worker knows none of them
+
+    def filed(conn: Connection) -> None:
+        conn.run(GO_ON, {"name": "nightly", "next_at": 1774747800.0, "last_at": None})
+        conn.run(GO_ON, {"name": "hourly", "next_at": 1774749600.0, "last_at": 1774746000.0})
+
+    await database.write(filed)
+    await database.write(pause_schedule, "hourly", paused=True)
+    said = await run(address(house), "schedules")
+    assert said.stdout.decode().splitlines() == [
+        "hourly  0 * * * *  UTC  paused  last 2026-03-29 01:00+00:00",
+        "nightly  30 2 * * *  Europe/Berlin  next 2026-03-29 03:30+02:00  never filed",
+    ]
+    found = json.loads((await run(address(house), "schedules", "--json")).stdout)
+    assert found["data"][1] == {
+        "object": "frontdesk.schedule", "name": "nightly", "cron": "30 2 * * *", "timezone": "Europe/Berlin",
+        "missed": "all", "paused": False, "next_at": 1774747800.0, "last_at": None,
+    }  # fmt: skip
+
+
+def test_a_time_zone_that_is_not_known_here_is_shown_in_utc() -> None:
+    one = {"name": "a", "cron": "0 * * * *", "timezone": "Mars/X", "paused": False, "next_at": 0.0, "last_at": None}
+    assert schedule_line(one) == "a  0 * * * *  Mars/X  next 1970-01-01 00:00+00:00  never filed"
