@@ -178,7 +178,7 @@ def _fire(conn: Connection, row: dict[str, Any], now: float) -> Fired:
     for tick in ticks:
         file(conn, request, Origin(created_by=f"cron/{name}/{_text(tick)}"))
     last_at = ticks[-1] if ticks else row["last_at"]
-    conn.run(GO_ON, {"name": name, "next_at": declared.next(max(now, row["next_at"])), "last_at": last_at})
+    conn.run(GO_ON, {"name": name, "next_at": declared.next(now), "last_at": last_at})
     return Fired(name, ticks, given_up)
 
 

@@ -7,7 +7,21 @@ from typing import Any, cast
 import pytest
 
 from frontdesk.broker import cancel as cancelling
-from frontdesk.broker import counting, durable, endings, events, inbox, leases, line, listing, queue, rows, turns, waits
+from frontdesk.broker import (
+    counting,
+    durable,
+    endings,
+    events,
+    inbox,
+    leases,
+    line,
+    listing,
+    queue,
+    rows,
+    schedules,
+    turns,
+    waits,
+)
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.statements import Statement
@@ -54,6 +68,10 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_flow (slot=? AND queue=? AND tenant=? AND flow=?)"],
     ),
     "due": (line.DUE, ["SEARCH frontdesk_task USING INDEX frontdesk_task_due (ready<?)"]),
+    "due schedules": (
+        schedules._due(2),  # pyright: ignore[reportPrivateUsage]
+        ["SEARCH frontdesk_schedule USING INDEX sqlite_autoindex_frontdesk_schedule_1 (name=?)"],
+    ),
     "due by wall time": (
         line.DUE_AT,
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_due_at (run_at>? AND run_at<?)"],

@@ -128,6 +128,17 @@ def test_a_tick_files_one_task_however_often_one_looks(store: Store, wall: WallC
         noted(store.database, "by_hand")
 
 
+def test_a_tick_that_is_due_again_finds_its_task(store: Store, wall: WallClock) -> None:
+    """As after a restored row, or a clock that was wrong when the schedule was first noted."""
+    looker = Looker(store.database, report)
+    wall.at = NINE
+    looker.look()
+    store.do(lambda conn: conn.run(BE_DUE, {"at": NINE}))
+    wall.at = NINE + 1
+    assert looker.look() == ["09:00"]
+    assert noted(store.database)["next_at"] == NINE + 5 * MINUTE
+
+
 def test_the_task_has_the_function_s_options_and_arguments(store: Store, wall: WallClock) -> None:
     looker = Looker(store.database, monthly)
     wall.at = NINE
