@@ -258,14 +258,17 @@ class Desk(Generic[D]):
         lease: float = 30.0,
         grace: float = 10.0,
         schedules: bool = True,
+        webhook_secret: str = "",
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
         ``turns`` and ``tasks`` are slots, of which either may be 0; ``queues``: those whose tasks it runs, None for
         all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use);
         ``schedules``: whether it files tasks that have a `cron=` when they are due.
+        ``webhook_secret`` (whsec_…) signs what webhooks are told.
         """
         from ..broker.functions import FunctionRuns
+        from ..broker.webhooks import Sender
         from ..broker.worker import Worker
         from .turn_runs import TurnRuns
 
@@ -282,6 +285,7 @@ class Desk(Generic[D]):
             lease=lease,
             grace=grace,
             schedules=self.tasks.values() if schedules else (),
+            webhooks=Sender(database, webhook_secret),
             closing=self.aclose,
         )
 

@@ -9,6 +9,7 @@ from .events import encoded
 from .model import JSON
 
 SHOWN: Final = 4_000  # characters of a result that a report holds
+GONE: Final = "its result was kept for a time only, which is over; create the task again if it is needed"
 
 
 def task_report(
@@ -37,6 +38,8 @@ def task_report(
 
 def _result(task: dict[str, Any], whole: str | None) -> JSON:
     """What a report shows of a result: all of it, or its beginning and how to get the rest."""
+    if task.get("result_expired"):
+        return {"result_expired": GONE}
     size, shown = task["result_size"], task["result"]
     if not size or (shown is None and size <= SHOWN):
         return {}  # none, or null

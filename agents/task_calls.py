@@ -26,7 +26,7 @@ from .catalog import Catalog
 from .events import encoded
 from .journal import Journal
 from .model import JSON
-from .reports import task_report
+from .reports import GONE, task_report
 from .stores import DurableStore
 from .task_storage import Waited, Wanted
 
@@ -132,7 +132,7 @@ class TaskCalls:
 
     async def _list(self, call: Call, given: JSON) -> object:
         found = await self._run.database.read(listing.of_conversation, self._conversation)
-        return {"tasks": [task_report(views.view({**one, "result": None})) for one in found]}
+        return {"tasks": [task_report(views.view({**one, "result": None, "result_until": None})) for one in found]}
 
     async def _cancel(self, call: Call, given: JSON) -> object:
         row = await self._row(given.get("task"))
@@ -166,6 +166,8 @@ class TaskCalls:
     async def _read(self, call: Call, given: JSON) -> object:
         row = await self._row(given.get("task"))
         text = row["result"]
+        if views.is_expired(row):
+            raise ToolError(f"{row['label']}: {GONE}")
         if text is None:
             raise ToolError(f"{row['label']} is {row['status']} and has no result")
         offset = given.get("offset") or 0

@@ -24,6 +24,7 @@ from .failpoints import operation
 from .queue import Origin
 from .rows import Claim, TaskRow
 from .statements import Statement, insert_row, p, table
+from .views import is_expired
 
 call, task = table(DurableCall), table(Task)
 
@@ -127,7 +128,8 @@ def record_wait(
 def _whole(row: TaskRow) -> dict[str, Any]:
     """What a waiting function gets of a task: the whole result."""
     result = None if row["result"] is None else from_json(row["result"])
-    return {"id": row["id"], "label": row["label"], "status": row["status"], "result": result, "error": row["error"]}
+    error = "its result is gone, it was kept for a time only" if is_expired(row) else row["error"]
+    return {"id": row["id"], "label": row["label"], "status": row["status"], "result": result, "error": error}
 
 
 @operation

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..tasks.states import Action, Status
 from ..tasks.table import DurableCall, Task, Wait
-from . import line, rows, turns
+from . import deliveries, line, rows, turns
 from .connection import Connection
 from .events import drop_deltas
 from .notices import finished
@@ -24,8 +24,8 @@ END: Statement = Statement(
     .where(task.c.id == p("id"))
     .values(
         status=p("status"), result=p("result"), error=p("error"), error_kind=p("error_kind"),
-        abandoned=p("abandoned"), finished_at=p("finished_at"), progress=p("progress"), owner="", lease_until=None,
-        waiting_for="", waits_left=0, wake=None, question=None,
+        abandoned=p("abandoned"), finished_at=p("finished_at"), progress=p("progress"), result_until=p("result_until"),
+        owner="", lease_until=None, waiting_for="", waits_left=0, wake=None, question=None,
     )
 )  # fmt: skip
 WAITERS: Statement = Statement(sa.select(wait.c.waiter_id).where(wait.c.awaited_id == p("id")))
@@ -71,6 +71,7 @@ def end(
 ) -> None:
     """Ends a task. Raises InvalidTransition when it has ended already."""
     was_waiting = row["status"] == Status.WAITING
+    kept = None if result is None else row["keep_result"]
     rows.change(
         conn,
         row,
@@ -82,6 +83,7 @@ def end(
         abandoned=int(abandoned),
         finished_at=conn.wall(),
         progress=1.0 if action is Action.SUCCEED else row["progress"],
+        result_until=None if kept is None else conn.now() + kept,
     )
     row["question"] = None
     if row["held"]:
@@ -93,6 +95,8 @@ def end(
     if row["kind"] == "function":
         conn.run(FORGET_CALLS, {"id": row["id"]})
     _release_waiters(conn, row["id"])
+    if row["webhook"] is not None:
+        deliveries.file(conn, row)
     if row["kind"] == "turn":
         turns.advance(conn, row["conversation_id"])
     else:

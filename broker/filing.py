@@ -79,6 +79,7 @@ def file(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **va
             "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
             "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
             "max_attempts": request.max_attempts, "on_crash": request.on_crash, "timeout": request.timeout,
+            "webhook": request.webhook, "keep_result": request.keep_result,
             "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
         },
     )  # fmt: skip

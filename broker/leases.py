@@ -17,6 +17,7 @@ from .clock import Owner, is_dead
 from .connection import Connection
 from .endings import end, try_to_hold, waiters_of
 from .failpoints import operation
+from .lifetimes import clear_expired
 from .line import let_in_due
 from .queue import Held, held_row, requeue
 from .rows import Claim, TaskRow
@@ -45,7 +46,7 @@ WORKER_LOST = "worker lost"
 @operation
 def sweep(conn: Connection, limit: int = 100) -> int:
     """Wakes parked tasks and lets queued ones into the line whose time has come, and deals with leases that ended; how
-    many tasks it moved.
+    many tasks it moved. Results whose time is over are cleared.
 
     What another transaction holds is passed over: it is looked at again the next time.
     """
@@ -56,6 +57,7 @@ def sweep(conn: Connection, limit: int = 100) -> int:
         if row is not None and row["status"] == Status.RUNNING and row["lease_until"] <= now:
             lose(conn, row)
             moved += 1
+    clear_expired(conn)
     return moved
 
 

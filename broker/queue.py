@@ -48,7 +48,7 @@ CLAIMED: Final = (
     "attempt", "max_attempts", "on_crash", "timeout", "parent_id", "depth", "cancel_requested", "progress", "message",
     "error", "error_kind", "created_at", "started_at", "place", "priority", "concurrency_key",
 )  # fmt: skip
-BEGUN: Final = {"question": None, "result": None, "abandoned": 0, "finished_at": None}
+BEGUN: Final = {"question": None, "result": None, "result_until": None, "abandoned": 0, "finished_at": None}
 HOLDS: Statement = Statement(
     sa.select(task.c.status, task.c.epoch, task.c.cancel_requested).where(task.c.id == p("id"))
 )

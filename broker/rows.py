@@ -42,7 +42,7 @@ TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with
 HELD: Statement = Statement(
     sa.select(
         task.c.status, task.c.epoch, task.c.slot, task.c.cancel_requested, task.c.progress, task.c.message,
-        task.c.error, task.c.error_kind,
+        task.c.error, task.c.error_kind, task.c.webhook, task.c.keep_result,
     ).where(task.c.id == p("id")).with_for_update()
 )  # fmt: skip
 BY_CREATOR: Statement = Statement(
@@ -232,6 +232,7 @@ def held(conn: Connection, claim: Claim) -> TaskRow:
         "started_at": claim.started_at, "status": found[0], "cancel_requested": found[3], "progress": found[4],
         "message": found[5], "error": found[6], "error_kind": found[7], "question": None, "result": None,
         "abandoned": 0, "finished_at": None, "held": "", "concurrency_key": claim.concurrency_key,
+        "webhook": found[8], "keep_result": found[9], "result_until": None,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The tables of the broker storey: conversations, turns, inbox, event log. No statement is here.
+"""The tables of the broker storey: conversations, turns, inbox, event log, deliveries. No statement is here.
 
 Every counter that orders something (cursors, input numbers, labels) lives in the conversation's row, which whoever
 counts has locked: a sequence of the database would let a reader skip an event that commits late.
@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 4  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 5  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -135,5 +135,33 @@ class LogRow(Base, table=True):
             "conversation_id",
             "deltas_of",
             where="deltas_of IS NOT NULL",
+        ),
+    )
+
+
+class Delivery(Base, table=True):
+    """The end of a task, as its webhook is told of it."""
+
+    __tablename__ = "frontdesk_delivery"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    id: str = Field(primary_key=True)  # the header webhook-id, the same at every attempt
+    task_id: str
+    tenant: str = ""
+    url: str
+    body: str  # JSON, as it was when the task ended; empty when the result's time is over
+    status: str = "pending"  # pending | delivered | failed
+    attempts: int = 0  # begun; also names the claim of the last one
+    next_at: float = 0.0  # of a pending one: not before, on the database's clock
+    last_status: int | None = None  # of HTTP
+    last_error: str = ""
+    created_at: float = 0.0
+    finished_at: float | None = None
+
+    __table_args__ = (
+        sa.Index("frontdesk_delivery_task", "task_id"),
+        partial(
+            "frontdesk_delivery_due",
+            "next_at",
+            where="status = 'pending'",
         ),
     )

@@ -28,13 +28,18 @@ def view_text(row: TaskRow) -> str:
     return f'{text[:-1]},"result":{shown}}}'
 
 
+def is_expired(row: TaskRow) -> bool:
+    """Whether the task had a result that was kept for a time, which is over."""
+    return row["result_until"] is not None and row["result"] is None
+
+
 def _is_shown(result: str | None) -> bool:
     return result is not None and len(result) <= SHOWN_RESULT
 
 
 def _view(row: TaskRow) -> dict[str, Any]:
     result = row["result"]
-    return {
+    shown = {
         "id": row["id"],
         "label": row["label"],
         "kind": row["kind"],
@@ -55,6 +60,7 @@ def _view(row: TaskRow) -> dict[str, Any]:
         "started_at": row["started_at"],
         "finished_at": row["finished_at"],
     }
+    return {**shown, "result_expired": True} if is_expired(row) else shown
 
 
 def told(row: TaskRow, what: str, view: str, *, passing: bool = False) -> Event:

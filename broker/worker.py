@@ -31,6 +31,7 @@ from .runs import Handler, Run
 from .schedules import Schedules
 from .slots import Slots
 from .supervision import abandon, supervise
+from .webhooks import Sender
 
 log = logging.getLogger("frontdesk.worker")
 
@@ -46,8 +47,8 @@ class Worker:
 
     ``start`` and ``stop`` may be called from any thread but the worker's own. ``lease`` and ``poll`` are in seconds;
     ``grace`` too: how long a run that is asked to stop may take. ``queues``: those whose tasks it runs (None: all);
-    turns are in none. ``schedules``: functions that it files at the ticks of their schedules. ``closing`` is awaited in
-    the worker's loop at its end.
+    turns are in none. ``schedules``: functions that it files at the ticks of their schedules. ``webhooks`` sends what
+    webhooks are to be told. ``closing`` is awaited in the worker's loop at its end.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Worker:
         poll: float = POLL,
         queues: Collection[str] | None = None,
         schedules: Iterable[TaskFunction[..., Any]] = (),
+        webhooks: Sender | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._slots = (Slots("turn", turn_slots, turns), Slots("task", task_slots, tasks))
         self._lease, self._grace, self._poll, self._closing = lease, grace, poll, closing
+        self._webhooks = webhooks
         self.owner = Owner.here()
         self._claims = Claims(database, self.owner, lease=lease, poll=poll, queues=queues)
         self._schedules = Schedules(database, schedules)
@@ -129,6 +132,8 @@ class Worker:
                         group.start_soon(self._dispatch, slots)
                 group.start_soon(self._look_after)
                 group.start_soon(self._hear_cancels)
+                if self._webhooks is not None:
+                    group.start_soon(self._webhooks.run, self._draining)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()
@@ -143,6 +148,8 @@ class Worker:
         """Waits for what runs, then gives back what is still running; what does not stop is left to its thread."""
         with anyio.move_on_after(self._grace):
             await self._idle()
+            if self._webhooks is not None:
+                await self._webhooks.drained()
         for run in self._runs():
             run.ask("drain")
         with anyio.move_on_after(LAST_SECONDS):

@@ -124,6 +124,7 @@ def worker_of(desk: Desk[Any], database: Database, settings: Settings) -> Worker
         tasks=settings.tasks,
         queues=settings.listed_queues,
         grace=settings.grace_seconds,
+        webhook_secret=settings.webhook_secret.get_secret_value(),
     )
 
 

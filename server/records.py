@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import counting, listing, rows, schedules, turns, views
+from ..broker import counting, deliveries, listing, rows, schedules, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
@@ -65,11 +65,13 @@ def tasks(
 
 
 def task_of(conn: Connection, task_id: str, tenant: str) -> dict[str, Any]:
-    """One task as it is shown. Raises TaskNotFound, also for another tenant's and for turns."""
+    """One task as it is shown, with what its webhook was told. Raises TaskNotFound, also for another tenant's and for
+    turns."""
     row = listing.one(conn, task_id, tenant)
     if row is None:
         raise TaskNotFound(task_id)
-    return shown(row)
+    told = deliveries.of_task(conn, task_id)
+    return {**shown(row), "deliveries": told} if told else shown(row)
 
 
 def stats(conn: Connection, tenant: str) -> dict[str, Any]:

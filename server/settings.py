@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..broker.signatures import Signer
+from ..tasks.errors import InvalidOption
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
@@ -33,10 +36,20 @@ class Settings(BaseSettings):
     tasks: int = Field(16, ge=0, le=10_000)
     queues: str = ""  # whose tasks the worker runs, separated by commas; empty: all
     stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
+    webhook_secret: SecretStr = SecretStr("")  # whsec_…; several, separated by blanks, while receivers change
     model: str = DEFAULT_MODEL
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL"))
     xdg_state_home: Path | None = Field(None, validation_alias=AliasChoices("XDG_STATE_HOME"))
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, secret: SecretStr) -> SecretStr:
+        try:
+            Signer(secret.get_secret_value())
+        except InvalidOption as error:
+            raise ValueError(str(error)) from None  # without the secret
+        return secret
 
     @property
     def listed_origins(self) -> tuple[str, ...]:

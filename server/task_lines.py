@@ -44,7 +44,17 @@ def lines_of(task: Mapping[str, Any]) -> list[str]:
         lines.append(f"  result: {json.dumps(task['result'], ensure_ascii=False, indent=2)}")
     elif task["result_size"]:
         lines.append(f"  result: {task['result_size']:,} characters of JSON, too long to be shown here")
-    return lines
+    elif task.get("result_expired"):
+        lines.append("  result: it was kept for a time only, which is over")
+    return [*lines, *map(_delivery_line, task.get("deliveries", ()))]
+
+
+def _delivery_line(one: Mapping[str, Any]) -> str:
+    """What came of telling a webhook."""
+    attempts = f"{one['attempts']} attempt{'' if one['attempts'] == 1 else 's'}"
+    following = "" if one["next_in_seconds"] is None else f", next in {duration(one['next_in_seconds'])}"
+    said = f": {clean(one['last_error'])}" if one["last_error"] else ""
+    return f"  webhook {clean(one['url'])}: {one['status']} ({attempts}{following}){said}"
 
 
 def stats_lines(found: Mapping[str, Any]) -> list[str]:

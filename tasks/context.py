@@ -52,8 +52,8 @@ class TaskOutcome:
     error: str | None
 
     def unwrap(self) -> Any:
-        """The result. Raises ToolError when the task did not succeed."""
-        if self.status != "succeeded":
+        """The result. Raises ToolError when the task did not succeed, or when its result was kept for a time only."""
+        if self.status != "succeeded" or self.error is not None:
             raise ToolError(f"{self.label or self.id} {self.status}: {self.error or 'no result'}")
         return self.result
 

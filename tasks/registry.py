@@ -59,6 +59,8 @@ class TaskFunction(Generic[P, R]):
     concurrency_key: str | None = None
     concurrency_limit: int = 1
     schedule: Schedule | None = None
+    webhook: str | None = None
+    keep_result: float | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -118,6 +120,8 @@ class TaskFunction(Generic[P, R]):
             "on_crash": self.on_crash,
             "unique_for": self.unique_for if self.unique_key is not None else None,
             "concurrency_limit": self.concurrency_limit,
+            "webhook": self.webhook,
+            "keep_result": self.keep_result,
         }
         for option, template in (("unique_key", self.unique_key), ("concurrency_key", self.concurrency_key)):
             if template is not None:
@@ -160,6 +164,8 @@ def task(
     timezone: str = "UTC",
     missed: Missed = "once",
     cron_arguments: Mapping[str, Any] | None = None,
+    webhook: str | None = None,
+    keep_result: float | None = None,
 ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
@@ -187,6 +193,8 @@ def task(
     timezone: str = "UTC",
     missed: Missed = "once",
     cron_arguments: Mapping[str, Any] | None = None,
+    webhook: str | None = None,
+    keep_result: float | None = None,
 ) -> Any:
     """Declare a function, async or not, as a durable task: ``@task`` or ``@task(timeout=60)``.
 
@@ -228,6 +236,11 @@ def task(
         missed: With ``cron``: what becomes of ticks that passed while no worker ran: ``once``: it is filed once for all
             of them; ``skip``: not at all; ``all``: for each of the last hundred.
         cron_arguments: With ``cron``: its arguments, the same each time; needed when it has some without a default.
+        webhook: An http or https URL of at most 2000 characters that is told of the task's end, however it ends: a
+            POST signed as https://www.standardwebhooks.com says, with the secret in FRONTDESK_WEBHOOK_SECRET, tried
+            again for some hours. It may come more than once: the receiver drops a ``webhook-id`` that it has seen.
+        keep_result: Seconds after its end for which the result is kept, and longer for as long as who filed the task
+            goes on or its webhook is to be told; then the task says ``result_expired``. None: for ever.
 
     Raises:
         InvalidOption: an option or a parameter that cannot work.
@@ -256,6 +269,8 @@ def task(
             concurrency_key=concurrency_key,
             concurrency_limit=concurrency_limit,
             schedule=schedule_option(signature.name, cron, timezone=timezone, missed=missed, arguments=cron_arguments),
+            webhook=webhook,
+            keep_result=keep_result,
         )
 
     return declare if function is None else declare(function)

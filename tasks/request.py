@@ -8,8 +8,9 @@ import os
 import time
 from collections import deque
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, HttpUrl, TypeAdapter, model_validator
 from pydantic import Field as Limit
 
 Kind = Literal["function", "agent", "turn"]
@@ -41,6 +42,24 @@ Name = Annotated[str, Limit(min_length=1, max_length=200)]
 Key = Annotated[str, Limit(min_length=1, max_length=500)]
 
 
+_URL: Final = TypeAdapter(HttpUrl)
+
+
+def _web_address(text: str) -> str:
+    """The URL as it is requested: without blanks, its host in ASCII."""
+    if not text.isprintable() or " " in text:
+        raise ValueError("a URL has no blanks, line breaks or control characters")
+    if urlsplit(text).scheme.lower() not in ("http", "https"):
+        raise ValueError("a webhook is a URL that begins with https:// or http://, such as https://example.org/hook")
+    found = _URL.validate_python(text)
+    if found.username is not None or found.password is not None:
+        raise ValueError("leave name and password out of the URL, which is shown: the receiver checks the signature")
+    return str(found)
+
+
+Webhook = Annotated[str, Limit(max_length=2000), AfterValidator(_web_address)]
+
+
 class TaskRequest(BaseModel):
     """What is asked for when a task is created; checked here, before anything is written."""
 
@@ -64,6 +83,10 @@ class TaskRequest(BaseModel):
     max_attempts: Annotated[int, Limit(ge=1, le=10_000)] = 3
     on_crash: OnCrash = "fail"
     announce: Announce = "respond"
+    webhook: Webhook | None = None  # who is told of the end: a URL by the desk's developer, never by a model
+    keep_result: Annotated[float, Limit(gt=0, le=100 * 366 * 86_400, allow_inf_nan=False)] | None = (
+        None  # seconds after the end; None: for ever
+    )
 
     @model_validator(mode="after")
     def _one_time(self) -> TaskRequest:

@@ -81,6 +81,9 @@ class Task(Base, table=True):
     arguments: str = "{}"  # JSON
     result: str | None = None  # JSON
     error: str | None = None
+    webhook: str | None = None  # the URL that is told of the end
+    keep_result: float | None = None  # seconds after the end; empty: for ever
+    result_until: float | None = None  # on the database's clock; set at the end, when there is a result
     error_kind: str = ""  # exception class, or: worker lost, process lost, timeout
     progress: float | None = None
     message: str = ""
@@ -146,6 +149,11 @@ class Task(Base, table=True):
             "status",
             "kind",
             where="finished_at IS NOT NULL AND kind <> 'turn'",
+        ),
+        partial(
+            "frontdesk_task_result",
+            "result_until",
+            where="result_until IS NOT NULL AND result IS NOT NULL",
         ),
         partial(
             "frontdesk_task_wake",

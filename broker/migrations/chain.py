@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import sqlalchemy as sa
 
 from ..connection import Connection
-from . import v2, v3, v4
+from . import v2, v3, v4, v5
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -26,11 +26,12 @@ log = logging.getLogger("frontdesk.migrations")
 
 Migration: TypeAlias = Callable[["Operations"], None]
 
-MIGRATIONS: Final[Mapping[int, Migration]] = {
+MIGRATIONS: Final[Mapping[int, Migration]] = {  # by the version that they lead to
     2: v2.upgrade,
     3: v3.upgrade,
     4: v4.upgrade,
-}  # by the version that they lead to
+    5: v5.upgrade,
+}
 
 URLS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://"}
 
