@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic_core import from_json
 
 from frontdesk.agents import Agent, Desk, tool
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, calls, say, wait
+from frontdesk.agents.reports import GONE
 from frontdesk.agents.task_calls import poll_after
-from frontdesk.broker import listing
+from frontdesk.broker import listing, rows
+from frontdesk.broker.connection import Connection
+from frontdesk.broker.lifetimes import clear_expired
 from frontdesk.broker.sqlite import SQLite
+from frontdesk.broker.statements import Statement
 from frontdesk.tasks import TaskContext, task
 from frontdesk.tests.fakes.event_rules import Event
 from frontdesk.tests.fakes.office import Office, office, output, text_of
@@ -291,6 +297,30 @@ async def test_a_result_of_ten_megabytes_is_cut_and_read_in_pieces(tmp_path: Pat
         assert len(report["result"]) == 4_000
         assert f"{length} characters in all" in report["result_cut"]
     assert max(len(item["output"]) for item in response["output"] if item["type"] == "mcp_call") < 20_000
+
+
+async def test_of_a_result_that_was_kept_for_a_time_the_model_hears_that_it_is_gone(tmp_path: Path) -> None:
+    brief = replace(double, keep_result=3_600.0)
+    looks = calls(
+        call("check_task", {"task": "T1"}),
+        call("read_task_result", {"task": "T1", "offset": None}),
+        call("list_tasks", {}),
+    )
+    model = ScriptedModel([filed("double", number=4), waiting("T1"), say("It is 8."), looks, say("Gone.")])
+
+    def expire(conn: Connection) -> int:
+        conn.run(Statement(sa.update(rows.task).where(rows.task.c.name == "double").values(result_until=-1.0)), {})
+        return clear_expired(conn)
+
+    async with office(desk(model, brief), tmp_path) as at:
+        first = await at.say()
+        assert told(first, "wait_for_tasks")[0]["tasks"][0]["result"] == 8
+        assert await at.database.write(expire) == 1
+        second = await at.say("again", first["conversation"]["id"])
+    (report,), (piece,) = told(second, "check_task"), told(second, "read_task_result")
+    assert (report["status"], report["result_expired"], "result" in report) == ("succeeded", GONE, False)
+    assert piece == f"T1: {GONE}"
+    assert "result_expired" not in told(second, "list_tasks")[0]["tasks"][0]
 
 
 # Waiting

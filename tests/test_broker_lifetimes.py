@@ -11,10 +11,13 @@ from pydantic import ValidationError
 from frontdesk.agents.task_retry import again, retry_task
 from frontdesk.broker import deliveries, lifetimes, views
 from frontdesk.broker.database import Database
+from frontdesk.broker.durable import record_wait
 from frontdesk.broker.lifetimes import clear_expired
 from frontdesk.broker.outcomes import Outcome
 from frontdesk.broker.rows import Claim, task
 from frontdesk.broker.statements import Statement, p
+from frontdesk.tasks.context import TaskOutcome
+from frontdesk.tasks.errors import ToolError
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
 from frontdesk.tests.store import Store
@@ -111,6 +114,17 @@ def test_a_task_that_is_retried_keeps_its_webhook_and_its_lifetime(store: Store)
     assert (request.keep_result, request.webhook) == (60.0, HOOK)
     new, _ = store.do(retry_task, claim.task_id, "")
     assert (new["keep_result"], new["webhook"], new["result_until"]) == (60.0, HOOK, None)
+
+
+def test_a_function_that_waits_for_one_whose_result_is_gone_is_told_so(store: Store) -> None:
+    claim = ended(store)
+    be_over(store, claim)
+    store.sweep()
+    waiter = store.started(name="waiter")
+    found = store.do(record_wait, waiter, 0, "key", [claim.task_id], None)
+    assert found is not None
+    with pytest.raises(ToolError, match="its result is gone"):
+        TaskOutcome(**found[0]).unwrap()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e12])

@@ -9,11 +9,13 @@ import pytest
 from frontdesk.broker import cancel as cancelling
 from frontdesk.broker import (
     counting,
+    deliveries,
     durable,
     endings,
     events,
     inbox,
     leases,
+    lifetimes,
     line,
     listing,
     queue,
@@ -87,6 +89,28 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
     "expired leases": (
         leases.EXPIRED,
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_lease (lease_until<?)"],
+    ),
+    "webhooks that are due": (
+        deliveries.DUE,
+        ["SEARCH frontdesk_delivery USING INDEX frontdesk_delivery_due (next_at<?)"],
+    ),
+    "whether a webhook is due": (
+        deliveries.IS_DUE,
+        ["SEARCH frontdesk_delivery USING INDEX frontdesk_delivery_due (next_at<?)"],
+    ),
+    "a task's deliveries": (
+        deliveries.OF_TASK,
+        ["SEARCH frontdesk_delivery USING INDEX frontdesk_delivery_task (task_id=?)", "USE TEMP B-TREE FOR ORDER BY"],
+    ),
+    "results whose time is over": (
+        lifetimes.DUE,
+        [
+            "SEARCH frontdesk_task USING INDEX frontdesk_task_result (result_until>? AND result_until<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH parent USING INDEX sqlite_autoindex_frontdesk_task_1 (id=?)",
+            "CORRELATED SCALAR SUBQUERY 2",
+            "SEARCH frontdesk_delivery USING INDEX frontdesk_delivery_task (task_id=?)",
+        ],
     ),
     "timers": (waits.DUE, ["SEARCH frontdesk_task USING INDEX frontdesk_task_wake (wake>? AND wake<?)"]),
     "live turn": (

@@ -233,7 +233,7 @@ async def test_a_worker_that_drains_lets_a_send_end(desk: Works) -> None:
 
 
 async def test_nothing_is_left_open(opened: Callable[..., Database]) -> None:
-    opened()  # what the process keeps open for all of them
+    opened().close()  # what the first one leaves open for all others
     before = open_files()
     async with receiving() as receiver:
         desk = Works(opened())

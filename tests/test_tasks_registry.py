@@ -238,3 +238,56 @@ def test_options_are_typed_for_callers_that_check_nothing() -> None:
     unchecked = cast(Any, task)
     with pytest.raises(InvalidOption, match="priority='high'"):
         unchecked(priority="high")(sum_up.function)
+
+
+# --- webhooks and lifetimes
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("https://example.org/hook?of=desk", "https://example.org/hook?of=desk"),
+        ("HTTP://EXAMPLE.org:8080", "http://example.org:8080/"),
+        ("https://bücher.example/훅", "https://xn--bcher-kva.example/%ED%9B%85"),
+        ("http://[::1]:9/x", "http://[::1]:9/x"),
+    ],
+)
+def test_a_webhook_is_an_address_of_the_web(given: str, stored: str) -> None:
+    @task(webhook=given, keep_result=60)
+    def work() -> None: ...
+
+    request = work.request({})
+    assert (request.webhook, request.keep_result) == (stored, 60.0)
+    assert work.request({}, webhook=None, keep_result=None).webhook is None
+
+
+@pytest.mark.parametrize(
+    ("webhook", "what"),
+    [
+        ("example.org/hook", "begins with https:// or http://"),
+        ("ftp://example.org/", "begins with https:// or http://"),
+        ("javascript:alert(1)", "begins with https:// or http://"),
+        ("", "begins with https:// or http://"),
+        ("https://", "URL"),
+        ("https://example.org:99999/", "port"),
+        ("https://me:secret@example.org/", "leave name and password out"),
+        ("https://example.org/a b", "no blanks"),
+        (" https://example.org/", "no blanks"),
+        ("https://example.org/\r\nX-Other: 1", "no blanks"),
+        ("https://example.org/" + "x" * 2000, "at most 2000"),
+        (7, "string"),
+    ],
+)
+def test_what_is_no_address_of_the_web_is_refused_where_it_is_declared(webhook: Any, what: str) -> None:
+    with pytest.raises(InvalidOption, match=what):
+
+        @task(webhook=webhook)
+        def work() -> None: ...
+
+
+@pytest.mark.parametrize("keep_result", [0, -1, float("inf"), "soon"])
+def test_a_lifetime_that_is_no_time_is_refused_where_it_is_declared(keep_result: Any) -> None:
+    with pytest.raises(InvalidOption, match="keep_result"):
+
+        @task(keep_result=keep_result)
+        def work() -> None: ...
