@@ -18,11 +18,13 @@ from starlette.responses import Response
 
 from frontdesk.agents import Agent, Desk
 from frontdesk.broker import deliveries
+from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
-from frontdesk.broker.queue import Origin, enqueue
+from frontdesk.broker.queue import enqueue
 from frontdesk.server.assembly import service_of
 from frontdesk.server.commands import settings
 from frontdesk.server.task_lines import lines_of
+from frontdesk.tasks.request import TaskRequest
 from frontdesk.tests.fakes.hook_worker import quick
 from frontdesk.tests.fakes.receiver import SECRET, receiving
 from frontdesk.tests.fakes.served import served
@@ -48,6 +50,10 @@ async def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[bytes
         )
 
 
+def filed(conn: Connection, request: TaskRequest) -> dict[str, Any]:
+    return enqueue(conn, request)
+
+
 async def until(database: Database, task_id: str, status: str) -> None:
     with anyio.fail_after(60):
         while [one["status"] for one in await database.read(deliveries.of_task, task_id)] != [status]:  # noqa: ASYNC110 - nothing tells
@@ -56,7 +62,7 @@ async def until(database: Database, task_id: str, status: str) -> None:
 
 async def test_the_secret_of_the_settings_signs_and_a_task_shows_what_was_told(tmp_path: Path) -> None:
     async with receiving() as receiver, serving(tmp_path, webhook_secret=SECRET) as (address, database):
-        row = await database.write(enqueue, quick.request({}, webhook=receiver.url), Origin())
+        row = await database.write(filed, quick.request({}, webhook=receiver.url))
         await receiver.has(1)
         await until(database, row["id"], "delivered")
         shown = json.loads((await run("tasks", "show", row["id"], "--server", address, "--json")).stdout)
@@ -70,7 +76,7 @@ async def test_the_secret_of_the_settings_signs_and_a_task_shows_what_was_told(t
 
 async def test_a_task_that_has_no_webhook_shows_none(tmp_path: Path) -> None:
     async with serving(tmp_path, webhook_secret=SECRET) as (address, database):
-        row = await database.write(enqueue, quick.request({}), Origin())
+        row = await database.write(filed, quick.request({}))
         shown = json.loads((await run("tasks", "show", row["id"], "--server", address, "--json")).stdout)
         assert "deliveries" not in shown
 
@@ -78,10 +84,10 @@ async def test_a_task_that_has_no_webhook_shows_none(tmp_path: Path) -> None:
 async def test_what_is_tried_again_says_when_and_why(tmp_path: Path) -> None:
     sorry = Response("busy", 503, {"Retry-After": "1800"})
     async with receiving(lambda number: sorry) as receiver, serving(tmp_path, webhook_secret=SECRET) as (_, database):
-        row = await database.write(enqueue, quick.request({}, webhook=receiver.url), Origin())
+        row = await database.write(filed, quick.request({}, webhook=receiver.url))
         await receiver.has(1)
         with anyio.fail_after(60):
-            while not (found := await database.read(deliveries.of_task, row["id"]))[0]["last_error"]:
+            while not (found := await database.read(deliveries.of_task, row["id"])) or not found[0]["last_error"]:  # noqa: ASYNC110 - nothing tells
                 await anyio.sleep(0.02)
         line = lines_of({**_shown(row), "deliveries": found})[-1]
         assert line == f"  webhook {receiver.url}: pending (1 attempt, next in 30 min): answered 503: busy"
