@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is impo
 
 D = TypeVar("D", default=None)
 OnTaskDone: TypeAlias = Literal["respond", "note"]
+Filable: TypeAlias = TaskFunction[..., Any] | str  # a task function of the desk, or its name
+Arguments: TypeAlias = Mapping[str, Any] | None
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 TOOL_THREADS: Final = 40
@@ -44,8 +46,7 @@ class Desk(Generic[D]):
         tasks: Further task functions, which only other task functions and schedules create: no model is offered them.
         name: Its name on the wire, as a model.
         dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without
-            parameters
-            that makes it, called once when it is first needed.
+            parameters that makes it, called once when it is first needed.
         model: The model of agents that have none; the `offline` stand-in by default.
         limits: What one turn may use.
         on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
@@ -213,37 +214,21 @@ class Desk(Generic[D]):
             self.on_task_done,
         )
 
-    def create(
-        self,
-        function: TaskFunction[..., Any] | str,
-        arguments: Mapping[str, Any] | None = None,
-        /,
-        *,
-        connection: Any,
-        **options: Any,
-    ) -> Filed:
+    def create(self, function: Filable, arguments: Arguments = None, /, *, connection: Any, **options: Any) -> Filed:
         """Files a task in the application's own transaction: it exists if and only if that commits.
 
         ``connection``: a synchronous SQLAlchemy ``Connection`` or ``Session`` on the desk's database. ``options``:
-        ``tenant``, ``conversation_id`` (which is told how it ends), and the fields of `TaskRequest`, which win over the
-        declared ones. Workers see it within half a second. Raises DeskError, ArgumentsError, InvalidOption,
-        ForeignConnection, a DatabaseError.
+        ``tenant``, ``conversation_id`` (which is told how it ends), fields of `TaskRequest`. Workers see it within half
+        a second. Raises DeskError, ArgumentsError, InvalidOption, ForeignConnection, a DatabaseError.
         """
         from .filing import create
 
         return create(self.tasks, function, arguments or {}, connection, options)
 
     async def file(
-        self,
-        function: TaskFunction[..., Any] | str,
-        arguments: Mapping[str, Any] | None = None,
-        /,
-        *,
-        database: Database,
-        **options: Any,
+        self, function: Filable, arguments: Arguments = None, /, *, database: Database, **options: Any
     ) -> Filed:
-        """Files a task from code, in a commit of its own, and says how: as `create`, on a database that is open here.
-        A server's is ``service.database``."""
+        """Files a task in a commit of its own: as `create`, on a database that is open here."""
         from .filing import file
 
         return await file(self.tasks, function, arguments or {}, database, options)

@@ -21,7 +21,7 @@ Row: TypeAlias = Sequence[Any]
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "estimates", "hints", "written")
+    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "estimates", "hints", "keyed", "written")
 
     def __init__(
         self, engine: Engine, cursor: Cursor, now: float | None = None, estimates: dict[Any, Any] | None = None
@@ -30,6 +30,7 @@ class Connection:
         self.estimates = {} if estimates is None else estimates  # of this process; nothing may depend on their truth
         self._dialect: DialectName = engine.dialect
         self._moments = 0
+        self.keyed = False  # whether the transaction holds the row of a concurrency key
         self.written = False  # whether the function has run a statement that may have changed something
         self.hints: list[Hint] = []
 

@@ -87,7 +87,8 @@ def end(
     )
     row["question"] = None
     if row["held"]:
-        conn.run(line.UNHOLD, {"id": row["id"]})
+        if conn.run(line.UNHOLD, {"id": row["id"]}) == 0:  # let in since the row was read, by another end before this
+            line.leave(conn, row["concurrency_key"])
     elif row["concurrency_key"] is not None and not was_waiting:
         line.leave(conn, row["concurrency_key"])
     if was_waiting:

@@ -69,15 +69,11 @@ def recover(conn: Connection) -> int:
     """
     here = Owner.here().process
     moved = 0
-    for (owner,) in conn.all(OWNERS):
-        ours = str(owner).rpartition("/")[0] == here
-        if ours or not (conn.alone or is_dead(str(owner))):
-            continue
-        ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
-        for row in rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)]).values():
-            if row["status"] == Status.RUNNING and row["owner"] == owner:
-                lose(conn, row)
-                moved += 1
+    owners = {str(owner) for (owner,) in conn.all(OWNERS) if str(owner).rpartition("/")[0] != here}
+    dead = owners if conn.alone else {owner for owner in owners if is_dead(owner)}
+    for row in _owned(conn, dead):
+        lose(conn, row)
+        moved += 1
     if conn.dialect == "sqlite":
         note_clock(conn)
     return moved
@@ -87,13 +83,17 @@ def recover(conn: Connection) -> int:
 def release_all(conn: Connection, owners: Collection[str]) -> int:
     """Gives back every claim under these owner texts, none of which has been run; how many."""
     moved = 0
-    for owner in owners:
-        ids = [str(task_id) for (task_id,) in conn.all(OWNED, {"owner": owner})]
-        for row in rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)]).values():
-            if row["status"] == Status.RUNNING and row["owner"] == owner:
-                requeue(conn, row, Action.RELEASE)
-                moved += 1
+    for row in _owned(conn, owners):
+        requeue(conn, row, Action.RELEASE)
+        moved += 1
     return moved
+
+
+def _owned(conn: Connection, owners: Collection[str]) -> list[TaskRow]:
+    """What runs under these owner texts, locked together with what its end will touch."""
+    ids = [str(task_id) for owner in owners for (task_id,) in conn.all(OWNED, {"owner": owner})]
+    found = rows.lock_with_conversations(conn, [*ids, *waiters_of(conn, *ids)])
+    return [row for row in found.values() if row["status"] == Status.RUNNING and row["owner"] in owners]
 
 
 @operation

@@ -72,6 +72,9 @@ TAKE_ONE: Statement = Statement(
 )
 FIRST: Statement = Statement(limits.insert().values(key=p("key"), active=1))
 ACTIVE: Statement = Statement(sa.select(limits.c.active).where(limits.c.key == p("key")).with_for_update())
+ACTIVE_NOW: Statement = Statement(
+    sa.select(limits.c.active).where(limits.c.key == p("key")).with_for_update(nowait=True)
+)
 GIVE_ONE: Statement = Statement(sa.update(limits).where(limits.c.key == p("key")).values(active=limits.c.active - 1))
 FORGET_LIMIT: Statement = Statement(sa.delete(limits).where(limits.c.key == p("key"), limits.c.active <= word("0")))
 NEXT_OF: Statement = Statement(
@@ -82,7 +85,7 @@ NEXT_OF: Statement = Statement(
     .where(task.c.concurrency_key == p("key"), task.c.held == word("limit"))
     .order_by(task.c.priority.desc(), task.c.ready, task.c.id)
     .limit(1)
-    .with_for_update(skip_locked=True)
+    .with_for_update(nowait=True)  # passed over, it would be forgotten: who leaves is run again
 )  # fmt: skip
 _TIMED = sa.select(
     task.c.id, task.c.slot, task.c.queue, task.c.priority, task.c.tenant, task.c.flow, task.c.concurrency_key,
@@ -93,7 +96,10 @@ DUE_AT: Statement = Statement(
     _TIMED.where(task.c.run_at.is_not(None), task.c.run_at <= p("now")).order_by(task.c.run_at)
 )
 JOIN: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(held=p("held"), place=p("place")))
-UNHOLD: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(held=""))
+UNHOLD: Statement = Statement(sa.update(task).where(task.c.id == p("id"), task.c.held != "").values(held=""))
+ANY_HELD: Statement = Statement(
+    sa.select(task.c.id).where(task.c.concurrency_key == p("key"), task.c.held == word("limit")).limit(1)
+)
 
 
 def join(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +147,11 @@ def leave(conn: Connection, key: str | None) -> None:
     """A task with this concurrency key has stopped (ended, parked, or waits for its time): the next one may begin."""
     if key is None:
         return
+    _hold(conn, key)
     active = conn.one(ACTIVE, {"key": key})
     following = conn.one(NEXT_OF, {"key": key})
+    while following is None and conn.dialect != "sqlite" and conn.one(ANY_HELD, {"key": key}) is not None:
+        following = conn.one(NEXT_OF, {"key": key})  # the first one was changed between being seen and being locked
     if following is not None and active is not None and active[0] <= following[6]:
         _let_in(conn, following)
         return
@@ -150,11 +159,20 @@ def leave(conn: Connection, key: str | None) -> None:
     conn.run(FORGET_LIMIT, {"key": key})
 
 
+def _hold(conn: Connection, key: str) -> None:
+    """Keys have no order among them: who holds one waits for no other. Its function is run again instead."""
+    if conn.keyed:
+        conn.one(ACTIVE_NOW, {"key": key})
+    conn.keyed = conn.dialect != "sqlite"
+
+
 def _take_one(conn: Connection, key: str, size: int) -> bool:
+    _hold(conn, key)
     if conn.one(TAKE_ONE, {"key": key, "size": size}) is not None:
         return True
-    if conn.one(ACTIVE, {"key": key}) is not None:
-        return False
+    active = conn.one(ACTIVE, {"key": key})  # locked: whoever leaves from here on sees what this commit holds
+    if active is not None:
+        return active[0] < size and conn.one(TAKE_ONE, {"key": key, "size": size}) is not None
     conn.run(FIRST, {"key": key})  # when two do this at once, one of them is run again
     return True
 

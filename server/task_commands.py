@@ -112,8 +112,8 @@ def stats(server: ServerAddress = None, token: Token = None, as_json: AsJSON = F
 @app.command(epilog=epilog("frontdesk tasks schedules"))
 def schedules(server: ServerAddress = None, token: Token = None, as_json: AsJSON = False) -> None:
     """List the task functions that are filed by themselves (`cron=`): when next, when last, in their own time zones."""
-    found = _remote(server, token).get("schedules")
-    _say(found, "\n".join(map(schedule_line, found["data"])) or "no schedules", as_json=as_json)
+    found = remote_of(server, token).get("schedules")
+    say(found, "\n".join(map(schedule_line, found["data"])) or "no schedules", as_json=as_json)
 
 
 def _id_of(remote: Remote, task: str) -> str:

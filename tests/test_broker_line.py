@@ -215,6 +215,17 @@ def test_held_tasks_can_be_cancelled_and_take_nothing_with_them(store: Store) ->
     assert [claim.task_id for claim in store.claim(9)] == [ids[2]]
 
 
+def test_a_family_with_one_key_is_cancelled_whole(store: Store) -> None:
+    """Its first end lets in the next, which ends in the same commit."""
+    (parent,) = limited(store, 1, limit=1)
+    (claim,) = store.claim(9)
+    for _ in range(3):
+        store.enqueue(concurrency_key="one customer", parent=claim)
+    assert store.park(claim, seconds=3600)
+    store.cancel(parent)
+    assert (store.limits(), {row["status"] for row in store.tasks()}) == ({}, {"cancelled"})
+
+
 def test_a_delayed_task_takes_its_place_under_the_limit_when_it_joins_the_line(store: Store) -> None:
     (late,) = limited(store, 1, limit=1, delay=3600)
     (early,) = limited(store, 1, limit=1)

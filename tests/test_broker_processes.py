@@ -171,7 +171,9 @@ async def test_a_worker_of_another_process_wakes_who_listens_here(desk: Works, s
 
 DIES = """
 import sys
+from frontdesk.agents import filing
 from frontdesk.broker import leases, line, queue
+from frontdesk.tasks.request import TaskRequest
 from frontdesk.broker.clock import Owner
 from frontdesk.broker.database import Database
 from frontdesk.tests.store import Store
@@ -184,6 +186,7 @@ match sys.argv[2].partition(":")[2]:
     case "give_up": store.do(leases.give_up, claim)
     case "release_all": store.do(leases.release_all, [owner])
     case "set_paused": store.do(line.set_paused, "slow", paused=True)
+    case "file_task": store.do(filing.file_task, TaskRequest(name="work"), queue.Origin(created_by="code"))
 """
 
 
@@ -218,6 +221,22 @@ def test_a_process_that_dies_while_it_pauses_a_queue_has_paused_it_or_not(sqlite
     with closing(Database.open(sqlite_url, durable=False)) as database:
         store = Store(database)
         assert store.see(line.all_queues) == {"default": False, **({"slow": True} if side == "after" else {})}
+        store.do(leases.recover)
+        assert broken(store) == []
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_process_that_dies_while_code_files_a_task_has_filed_it_or_not(sqlite_url: str, side: str) -> None:
+    with closing(Database.open(sqlite_url, durable=False)) as database:
+        Store(database).enqueue()
+    command = [sys.executable, "-c", DIES, sqlite_url, f"{side}:file_task"]
+    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    with closing(Database.open(sqlite_url, durable=False)) as database:
+        store = Store(database)
+        assert len(store.tasks()) == (2 if side == "after" else 1)
+        assert store.enqueue(created_by="code")["created_by"] == "code"
+        assert len(store.tasks()) == 2, "asked again, it is the same one"
         store.do(leases.recover)
         assert broken(store) == []
 

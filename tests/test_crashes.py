@@ -22,15 +22,10 @@ from frontdesk.broker.failpoints import operations
 from frontdesk.tests.playback.caller import Caller
 from frontdesk.tests.playback.process import ServerProcess
 
-# What only a drained worker writes, or an operator asks for, or needs a receiver: tests of their own kill it there.
-ELSEWHERE = {
-    "give_up", "release", "release_all", "retry_task", "set_paused",
-    "fire_schedules", "pause_schedule", "register_schedules",
-}  # fmt: skip
-ELSEWHERE |= {"claim_deliveries", "settle_delivery", "give_back_deliveries"}  # test_broker_webhooks.py
 # What only a drained worker writes, an operator asks for, or needs a receiver: tests of their own kill it there.
 ELSEWHERE = {
-    "give_up", "release", "release_all", "retry_task", "set_paused",
+    "give_up", "release", "release_all", "retry_task", "set_paused", "file_task",
+    "fire_schedules", "pause_schedule", "register_schedules",
     "claim_deliveries", "settle_delivery", "give_back_deliveries",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
