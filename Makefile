@@ -55,10 +55,10 @@ model: $(STAMP) ## Check the models in docs/model (needs spin and gcc)
 # Without `--no-config` a private index of this machine could decide which files are hashed.
 lock: ## Choose current versions of all dependencies and write the two locks (needs uv)
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
 		--group dev --output-file requirements.lock --quiet pyproject.toml
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
 		--group bench --output-file bench/requirements.lock --quiet
 
 clean: ## Remove the environment, caches and build results
