@@ -4,23 +4,23 @@ it is constructed.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, overload
 
 from anyio import CapacityLimiter
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
 from .answer import Answer
 from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
+from .desk_options import DeskOptions, Options
 from .errors import DeskError
 from .model import Model, ToolSpec
 from .roster import reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
-from .team import Limits, Team
+from .team import Team
 
 if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is imported when it is run
     from ..broker.database import Database
@@ -29,11 +29,9 @@ if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is impo
     from ..broker.worker import Worker
 
 D = TypeVar("D", default=None)
-OnTaskDone: TypeAlias = Literal["respond", "note"]
 Filable: TypeAlias = TaskFunction[..., Any] | str  # a task function of the desk, or its name
 Arguments: TypeAlias = Mapping[str, Any] | None
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 TOOL_THREADS: Final = 40
 
 
@@ -42,100 +40,47 @@ class Desk(Generic[D]):
 
     Args:
         entry: The agent that takes a new conversation (triage).
-        agents: Further agents that are only named, not given, as handoffs or delegates.
-        tasks: Further task functions, which only other task functions and schedules create: no model is offered them.
-        name: Its name on the wire, as a model.
         dependencies: What tools and tasks get as ``context.dependencies``: a value, or a function (or class) without
             parameters that makes it, called once when it is first needed.
-        model: The model of agents that have none; the `offline` stand-in by default.
-        limits: What one turn may use.
-        on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
-            turn is told.
-        max_unattended_turns: Turns in a row that finished tasks may start without a person.
+        options: Everything else, by keyword: `DeskOptions` says what there is and what it means.
 
     Raises:
         DeskError: an unknown colleague, two agents or two tasks of one name, a name or an option that cannot be one.
     """
 
     @overload
-    def __init__(
-        self: Desk[None],
-        entry: Agent,
-        *,
-        agents: Iterable[Agent] = ...,
-        tasks: Iterable[TaskFunction[..., Any]] = ...,
-        name: str = ...,
-        dependencies: None = ...,
-        model: Model | None = ...,
-        limits: Limits = ...,
-        on_task_done: OnTaskDone = ...,
-        max_unattended_turns: int = ...,
-    ) -> None: ...
+    def __init__(self: Desk[None], entry: Agent, *, dependencies: None = ..., **options: Unpack[Options]) -> None: ...
 
     @overload
-    def __init__(
-        self,
-        entry: Agent,
-        *,
-        agents: Iterable[Agent] = ...,
-        tasks: Iterable[TaskFunction[..., Any]] = ...,
-        name: str = ...,
-        dependencies: Callable[[], D],
-        model: Model | None = ...,
-        limits: Limits = ...,
-        on_task_done: OnTaskDone = ...,
-        max_unattended_turns: int = ...,
-    ) -> None: ...
+    def __init__(self, entry: Agent, *, dependencies: Callable[[], D], **options: Unpack[Options]) -> None: ...
 
     @overload
-    def __init__(
-        self,
-        entry: Agent,
-        *,
-        agents: Iterable[Agent] = ...,
-        tasks: Iterable[TaskFunction[..., Any]] = ...,
-        name: str = ...,
-        dependencies: D,
-        model: Model | None = ...,
-        limits: Limits = ...,
-        on_task_done: OnTaskDone = ...,
-        max_unattended_turns: int = ...,
-    ) -> None: ...
+    def __init__(self, entry: Agent, *, dependencies: D, **options: Unpack[Options]) -> None: ...
 
-    def __init__(
-        self,
-        entry: Agent,
-        *,
-        agents: Iterable[Agent] = (),
-        tasks: Iterable[TaskFunction[..., Any]] = (),
-        name: str = "desk",
-        dependencies: Any = None,
-        model: Model | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
-        on_task_done: OnTaskDone = "respond",
-        max_unattended_turns: int = 8,
-    ) -> None:
-        if not _NAME.fullmatch(name):
-            raise DeskError(f"{name!r} cannot be a desk's name: 1 to 48 letters, digits, '_', '-' or '.'")
-        if on_task_done not in ("respond", "note"):
-            raise DeskError(f"on_task_done is 'respond' or 'note', not {on_task_done!r}")
-        if max_unattended_turns < 0:
-            raise DeskError(f"max_unattended_turns is a number of turns, zero or more, not {max_unattended_turns!r}")
-        self.entry, self.name, self.limits = entry, name, limits
-        self.on_task_done: OnTaskDone = on_task_done
-        self.max_unattended_turns = max_unattended_turns
-        self._given, self._model = dependencies, model
-        self.agents: Mapping[str, Agent] = reachable([entry, *agents])
+    def __init__(self, entry: Agent, *, dependencies: Any = None, **options: Unpack[Options]) -> None:
+        self.options = given = DeskOptions(**options)
+        self.entry, self._given = entry, dependencies
+        self.agents: Mapping[str, Agent] = reachable([entry, *given.agents])
         self.tasks: Mapping[str, TaskFunction[..., Any]] = task_functions(
-            [*tasks, *(one for agent in self.agents.values() for one in agent.tasks)]
+            [*given.tasks, *(one for agent in self.agents.values() for one in agent.tasks)]
         )
-        if name in self.agents:
+        if self.name in self.agents:
             raise DeskError(
-                f"the desk and one of its agents are both named {name!r}; clients could not tell them apart"
+                f"the desk and one of its agents are both named {self.name!r}; clients could not tell them apart"
             )
         for one in sorted(set(self.tasks) & set(self.agents)):
             raise DeskError(f"{one!r} is a task function and an agent; create_task could not tell them apart")
         self.catalogs: Mapping[str, Catalog] = {one.name: self._catalog(one) for one in self.agents.values()}
+
+    @property
+    def name(self) -> str:
+        """Its name on the wire, as a model."""
+        return self.options.name
+
+    @property
+    def max_unattended_turns(self) -> int:
+        """Turns in a row that finished tasks may start without a person."""
+        return self.options.max_unattended_turns
 
     @cached_property
     def dependencies(self) -> D:
@@ -148,8 +93,8 @@ class Desk(Generic[D]):
     @cached_property
     def model(self) -> Model:
         """The model of agents that have none."""
-        if self._model is not None:
-            return self._model
+        if self.options.model is not None:
+            return self.options.model
         from .models.offline import OfflineModel
 
         return OfflineModel()
@@ -157,23 +102,16 @@ class Desk(Generic[D]):
     @property
     def lacks_model(self) -> bool:
         """Whether an agent has no model of its own, and the desk was given none for it."""
-        return self._model is None and any(one.model is None for one in self.agents.values())
+        return self.options.model is None and any(one.model is None for one in self.agents.values())
 
     def using(self, model: Model) -> Desk[D]:
         """The same desk with another default model; a desk that was given one keeps it."""
-        if self._model is not None:
-            return self
-        desk: Desk[Any] = Desk(
-            self.entry,
-            agents=self.agents.values(),
-            tasks=self.tasks.values(),
-            name=self.name,
-            dependencies=self._given,
-            model=model,
-            limits=self.limits,
-            on_task_done=self.on_task_done,
-            max_unattended_turns=self.max_unattended_turns,
-        )
+        return self if self.options.model is not None else self.changed(model=model)
+
+    def changed(self, **options: Unpack[Options]) -> Desk[D]:
+        """The same desk with other options."""
+        merged: Options = {**self.options.given(), **options}
+        desk: Desk[Any] = Desk(self.entry, dependencies=self._given, **merged)
         return desk
 
     def colleague(self, one: Colleague) -> Agent:
@@ -210,8 +148,8 @@ class Desk(Generic[D]):
             lambda agent: agent.model or self.model,
             lambda: self.dependencies,
             CapacityLimiter(TOOL_THREADS),
-            self.limits,
-            self.on_task_done,
+            self.options.limits,
+            self.options.on_task_done,
         )
 
     def create(self, function: Filable, arguments: Arguments = None, /, *, connection: Any, **options: Any) -> Filed:
@@ -276,7 +214,8 @@ class Desk(Generic[D]):
 
     async def aclose(self) -> None:
         """Closes the models' connections."""
-        for model in {id(one): one for one in (self._model, *(agent.model for agent in self.agents.values()))}.values():
+        models = (self.options.model, *(agent.model for agent in self.agents.values()))
+        for model in {id(one): one for one in models}.values():
             close = getattr(model, "aclose", None)
             if close is not None:
                 await close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from pydantic_core import from_json
@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from frontdesk.agents import Agent, Answer, Context, Desk, DeskError, Limits, tool
 from frontdesk.agents.answer import TurnFailed
 from frontdesk.agents.catalog import Catalog
+from frontdesk.agents.desk_options import DeskOptions, Options
 from frontdesk.agents.errors import ModelRefused
 from frontdesk.agents.memory import run_in_memory
 from frontdesk.agents.model import ModelRequest
@@ -380,7 +381,18 @@ def test_a_desk_that_was_given_a_model_keeps_it() -> None:
     assert one.using(ScriptedModel([])) is one
     other = desk.using(own)
     assert other.model is own
-    assert (other.name, set(other.agents), other.limits) == (desk.name, set(desk.agents), desk.limits)
+    assert (other.name, set(other.agents), other.options.limits) == (desk.name, set(desk.agents), desk.options.limits)
+
+
+def test_what_may_be_written_by_keyword_is_every_option_and_its_type() -> None:
+    assert get_type_hints(Options) == get_type_hints(DeskOptions)
+
+
+def test_a_changed_desk_is_the_same_but_for_what_was_changed() -> None:
+    one = desk.changed(name="other", max_unattended_turns=3)
+    assert (one.name, one.max_unattended_turns, one.entry) == ("other", 3, desk.entry)
+    assert set(one.agents) == set(desk.agents)
+    assert desk.name == "desk"
 
 
 def test_the_description_of_an_agent_is_the_first_sentence_of_its_instructions() -> None:
