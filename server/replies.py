@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -24,3 +25,11 @@ def problem(error: WireError) -> Response:
         headers["www-authenticate"] = "Bearer"
     body = {key: value for key, value in error.body().items() if key != "headers"}
     return answer({"error": body}, error.status, headers)
+
+
+def listed(found: Sequence[dict[str, Any]], limit: int, **more: Any) -> Response:
+    """A page of a list, in the API's form. One more than the limit was looked for: then there is more."""
+    data = found[:limit]
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    page = {"object": "list", "data": data, "has_more": len(found) > len(data), "first_id": first, "last_id": last}
+    return answer({**page, **more})
