@@ -86,7 +86,13 @@ class Claims:
         standing = self._database.take_when_ready(
             slots.slot, queue.release, queue.claim, slots.slot, names, owner, self._lease, limit, self._queues
         )
-        standing.add_done_callback(lambda _: slots.news.set())
+        waits = True
+
+        def told(_: object) -> None:
+            if waits:  # afterwards it would wake the next wait, which would look for nothing
+                slots.news.set()
+
+        standing.add_done_callback(told)
         try:
             with anyio.move_on_after(self._poll):
                 await slots.news.wait()
@@ -99,6 +105,7 @@ class Claims:
             self._unreceived.append(owner)
             return []
         finally:
+            waits = False
             standing.cancel()
 
     def _owner_text(self) -> str:

@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from frontdesk.broker import posts, queue, rows
+from frontdesk.broker.claims import Claims
+from frontdesk.broker.clock import Owner
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.rows import Claim, TaskRow
@@ -69,6 +72,45 @@ async def test_a_claim_is_made_once_and_only_for_what_was_committed(database: Da
     after = await database.read(rows.read, second["id"])
     assert after is not None
     assert after["status"] == "queued"
+
+
+async def test_a_claim_that_came_with_its_commit_is_not_followed_by_another_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    stands = asyncio.Event()
+    take, take_when_ready = database.take, database.take_when_ready
+
+    async def noted(*args: Any) -> Any:
+        looks.append(args[1].__name__)
+        return await take(*args)
+
+    def standing(*args: Any) -> Any:
+        found = take_when_ready(*args)
+        stands.set()
+        return found
+
+    monkeypatch.setattr(database, "take", noted)
+    monkeypatch.setattr(database, "take_when_ready", standing)
+    handler: Any = None
+    slots = Slots("task", 4, {"count": handler})
+    received: asyncio.Queue[str] = asyncio.Queue()
+
+    async def receive() -> None:
+        async for claim in Claims(database, Owner.here(), lease=30.0, poll=60.0).of(slots, until=asyncio.Event()):
+            received.put_nowait(claim.task_id)
+
+    receiving = asyncio.create_task(receive())
+    for _ in range(3):
+        with anyio.fail_after(30):
+            await stands.wait()
+            stands.clear()
+            row = await database.write(filed)
+            assert await received.get() == row["id"]
+    with anyio.fail_after(30):
+        await stands.wait()
+    assert looks == ["claim"], "it looked when it began, and then waited"
+    receiving.cancel()
 
 
 async def test_what_a_transaction_posts_wakes_a_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
