@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from pydantic_core import from_json
 
 from .model import JSON
+from .summary_item import read_compaction, summary_message
 
 INTERRUPTED: Final = (
     "interrupted, outcome unknown: the call may or may not have taken effect; check before you repeat it"
@@ -114,6 +115,9 @@ def _entry(item: StoredItem, model: str) -> _Entry | None:
             return _Entry(reply, _only(body, "function_call_output"))
         case "mcp_call":
             return _server_call(item, reply)
+        case "compaction":
+            summary = read_compaction(body)
+            return None if summary is None else _Entry(reply, summary_message(summary))
         case _:
             return None
 

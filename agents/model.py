@@ -45,13 +45,17 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """Everything that a model is asked with. ``items`` are input items of the Responses API (see ``history``)."""
+    """Everything that a model is asked with. ``items`` are input items of the Responses API (see ``history``).
+
+    ``purpose`` is read by stand-ins for a model only: what a language model is to do is in ``instructions``.
+    """
 
     instructions: str
     items: tuple[JSON, ...]
     tools: tuple[ToolSpec, ...] = ()
     settings: ModelSettings = ModelSettings()
     agent: str = ""
+    purpose: Literal["reply", "summary"] = "reply"
 
 
 @dataclass(frozen=True, slots=True)

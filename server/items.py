@@ -39,6 +39,7 @@ ITEMS: Final[Mapping[str, Mapping[str, Check]]] = {
     "mcp_approval_response": {"approval_request_id": checks.identifier, "approve": checks.boolean},
     "mcp_list_tools": {"id": checks.identifier, "server_label": checks.string(256)},
     "item_reference": {"id": checks.identifier},
+    "compaction": {"encrypted_content": checks.string()},
 }
 
 

@@ -20,7 +20,8 @@ from pydantic_core import to_json
 
 from ...model import FunctionCall, Message, ModelEvent, ModelRequest, ReplyDone, TextDelta, ToolSpec, Usage
 from .plan import Desk
-from .reply import next_reply
+from .reply import Reply, next_reply
+from .shorten import shortened
 
 _PIECE: Final = re.compile(r"\s*\S+\s*")
 _DESKS: Final = 64
@@ -48,7 +49,10 @@ class OfflineModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The reply as events. It raises nothing: a request that it cannot make sense of gets a text that says so."""
-        reply = next_reply(request, self._desk(request.tools), today=self._today() if self._today else None)
+        if request.purpose == "summary":
+            reply = Reply(text=shortened(request))
+        else:
+            reply = next_reply(request, self._desk(request.tools), today=self._today() if self._today else None)
         for piece in _PIECE.findall(reply.text):
             await self._pause()
             yield TextDelta(piece)

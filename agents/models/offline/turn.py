@@ -13,7 +13,8 @@ from typing import Final, cast
 
 from pydantic_core import from_json
 
-from ...model import JSON
+from ...model import JSON, ModelRequest
+from ...summary_item import is_summary
 from .schema import as_list, as_object
 
 NOTICE: Final = "check_task"
@@ -117,7 +118,8 @@ class _Entry:
         body = as_object(item)
         kind, role = body.get("type", "message"), body.get("role")
         if kind == "message" and role in ("user", "assistant"):
-            return _Entry(str(role), _text(body.get("content")))
+            text = _text(body.get("content"))
+            return _Entry("other" if role == "user" and is_summary(text) else str(role), text)
         if kind == "function_call":
             return _Entry(
                 "call", "", str(body.get("call_id", "")), str(body.get("name", "")), str(body.get("arguments", ""))
@@ -136,6 +138,11 @@ def _text(content: object) -> str:
         return _SURROGATE.sub("\ufffd", content)
     parts = [as_object(part).get("text") for part in as_list(content)]
     return "\n".join(_text(part) for part in parts if isinstance(part, str))
+
+
+def text_of(request: ModelRequest) -> str:
+    """The text of a request's messages."""
+    return "\n".join(_text(as_object(item).get("content")) for item in request.items)
 
 
 def _last_request(entries: list[_Entry]) -> range:
