@@ -184,7 +184,8 @@ def save(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome | None = Non
     if batch.begins:
         row |= {"status": "in_progress", "triggers": batch.triggers, "started_at": conn.wall(), "first_cursor": first}
     if outcome is not None:
-        ended = {"status": outcome.status, "ended": outcome.ended, "error": outcome.error}
+        why = f"{outcome.ended}: {outcome.limit}" if outcome.limit else outcome.ended
+        ended = {"status": outcome.status, "ended": why, "error": outcome.error}
         row |= {**ended, "finished_at": conn.wall()}
     conn.run(WRITE_TURN[batch.begins, outcome is not None], row)
 

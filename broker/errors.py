@@ -18,7 +18,8 @@ FrontdeskError
 ├── LeaseLost                 this run's epoch is over: what it writes is rejected
 ├── Refused                   an input or request that is not accepted, with the wire's code
 │   ├── InboxFull, ConversationBusy, IdempotencyMismatch
-│   ├── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ResponseNotActive
+│   ├── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ItemNotFound
+│   ├── ResponseNotActive
 │   └── TaskNotRetryable
 └── CircularWait              a task that would wait for itself or for its ancestor
 """
@@ -151,10 +152,8 @@ class InboxFull(Refused):
 class ConversationBusy(Refused):
     status, code = 409, "conversation_busy"
 
-    def __init__(self, conversation_id: str) -> None:
-        super().__init__(
-            f"conversation {conversation_id} is answering; send it again later, or without when_busy=reject"
-        )
+    def __init__(self, conversation_id: str, why: str = "send it again later, or without when_busy=reject") -> None:
+        super().__init__(f"conversation {conversation_id} is answering; {why}")
 
 
 class IdempotencyMismatch(Refused):
@@ -191,6 +190,10 @@ class ResponseNotFound(NotFound):
 
 class TaskNotFound(NotFound):
     code, what = "task_not_found", "task"
+
+
+class ItemNotFound(NotFound):
+    code, what = "item_not_found", "item"
 
 
 class ResponseNotActive(Refused):

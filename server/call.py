@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..broker.errors import ItemNotFound
 from . import checks
 from .checks import JSON, require
 from .errors import InvalidRequest, MessageTooLarge
@@ -30,6 +31,16 @@ class Page:
     limit: int
     after: str = ""
     newest_first: bool = True
+
+    def of(self, found: list[JSON]) -> list[JSON]:
+        """This part of a whole list (the oldest first), and one more when there is more. Raises ItemNotFound."""
+        ordered = found[::-1] if self.newest_first else found
+        if self.after:
+            places = [place for place, one in enumerate(ordered) if one["id"] == self.after]
+            if not places:
+                raise ItemNotFound(self.after)
+            ordered = ordered[places[0] + 1 :]
+        return ordered[: self.limit + 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from . import http_queues, http_tasks
+from . import http_queues, http_responses, http_tasks
 from .call import Call, Endpoint
 from .errors import WireError, told
 from .replies import answer, problem
@@ -30,6 +30,7 @@ async def models(call: Call) -> Response:
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", models),
+    *http_responses.ENDPOINTS,
     *http_tasks.ENDPOINTS,
     *http_queues.ENDPOINTS,
 )

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ..agents import retrieval
 from ..broker import counting, deliveries, listing, rows, schedules, turns, views
 from ..broker.connection import Connection
-from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, TaskNotFound
+from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
+from .item_views import shown_item
 
 PAGE: Final = 100
 
@@ -46,6 +48,32 @@ def check_chain(conn: Connection, previous_id: str, tenant: str, chains: Collect
     row = conn.one(CONVERSATION, {"id": previous["conversation_id"]})
     if row is None or not (row[1] or previous["conversation_id"] in chains):
         raise PreviousResponseNotFound(previous_id)
+
+
+def response_of(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> turns.TurnRow:
+    """The turn of a response that this client may see. Raises ResponseNotFound."""
+    found = turns.read(conn, response_id)
+    if found is None or found["tenant"] != tenant:
+        raise ResponseNotFound(response_id)
+    row = conn.one(CONVERSATION, {"id": found["conversation_id"]})
+    if row is None or not (row[1] or found["conversation_id"] in chains):
+        raise ResponseNotFound(response_id)
+    return found
+
+
+def response(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> dict[str, Any]:
+    """A response as it is now. Raises ResponseNotFound."""
+    return retrieval.body_of(conn, response_of(conn, response_id, tenant, chains))
+
+
+def last_event(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> str | None:
+    """As `retrieval.last_event`. Raises ResponseNotFound."""
+    return retrieval.last_event(conn, response_of(conn, response_id, tenant, chains))
+
+
+def input_items(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> list[dict[str, Any]]:
+    """What a response was asked with, as it is shown, the oldest first. Raises ResponseNotFound."""
+    return [shown_item(one) for one in retrieval.input_of(conn, response_of(conn, response_id, tenant, chains))]
 
 
 def tasks(

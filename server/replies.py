@@ -27,9 +27,12 @@ def problem(error: WireError) -> Response:
     return answer({"error": body}, error.status, headers)
 
 
-def listed(found: Sequence[dict[str, Any]], limit: int, **more: Any) -> Response:
-    """A page of a list, in the API's form. One more than the limit was looked for: then there is more."""
+def listed(found: Sequence[dict[str, Any]], limit: int, *, none: str | None = None) -> Response:
+    """A page of a list, in the API's form. One more than the limit was looked for: then there is more.
+
+    ``none``: the ids of the first and last when there are none; the SDK wants a text for lists of items.
+    """
     data = found[:limit]
-    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (none, none)
     page = {"object": "list", "data": data, "has_more": len(found) > len(data), "first_id": first, "last_id": last}
-    return answer({**page, **more})
+    return answer(page)

@@ -13,7 +13,6 @@ from ..broker.connection import Connection as Storage
 from ..broker.database import Database
 from ..broker.errors import DatabaseError
 from .auth import Door, Identity
-from .connection import Connection
 from .errors import RateLimited
 from .limits import Limits
 from .session import Served, Session
@@ -30,6 +29,14 @@ class Worker(Protocol):
 
     async def stop(self, grace: float) -> None:
         """Ends after what runs has come to a boundary, or after ``grace`` seconds."""
+        ...
+
+
+class Connected(Protocol):
+    """A client that is being answered: over a WebSocket, or as the answer of a request that takes its time."""
+
+    def drain(self, seconds: float) -> None:
+        """Takes nothing new from now on, and ends after so many seconds. Never waits."""
         ...
 
 
@@ -51,7 +58,7 @@ class Service:
         self.door, self.limits = door or Door(), limits or Limits()
         self.drain_seconds, self.grace_seconds = drain_seconds, grace_seconds
         self.draining = False
-        self._connections: dict[Connection, str] = {}
+        self._connections: dict[Connected, str] = {}
         self._of_tenant: Counter[str] = Counter()
         self.left = anyio.Event()  # set, and made anew, each time a connection ends
 
@@ -65,7 +72,7 @@ class Service:
 
     @property
     def connections(self) -> int:
-        """How many WebSockets are open."""
+        """How many WebSockets and waiting requests are open."""
         return len(self._connections)
 
     def check_room(self, tenant: str) -> None:
@@ -73,14 +80,14 @@ class Service:
         if self._of_tenant[tenant] >= self.limits.connections:
             raise RateLimited(f"{self.limits.connections:,} connections are open already; close some, or use lanes")
 
-    def enter(self, connection: Connection, tenant: str) -> None:
+    def enter(self, connection: Connected, tenant: str) -> None:
         """A connection begins; call ``leave`` when it has ended."""
         self._connections[connection] = tenant
         self._of_tenant[tenant] += 1
         if self.draining:
             connection.drain(self.drain_seconds)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Connected) -> None:
         self._of_tenant.subtract([self._connections.pop(connection)])
         self.left.set()
         self.left = anyio.Event()

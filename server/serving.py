@@ -21,6 +21,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from .app import application
 from .auth import is_loopback
 from .errors import AddressError
+from .httpprotocol import AbortableHTTP
 from .service import Service
 from .websocket import AbortableWebSocket
 
@@ -36,6 +37,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application(service),
+                http=AbortableHTTP,
                 ws=AbortableWebSocket,
                 ws_max_size=limits.message_bytes,
                 ws_ping_interval=limits.ping_seconds,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import conversation, task_retry
+from ..agents import conversation, deletion, task_retry
 from ..broker import cancel, durable, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -103,6 +103,28 @@ class Session:
             await self.database.write_first(cancel.cancel_response, message.response_id, self.tenant)
         elif message.task_id is not None:
             await self.database.write_first(cancel.cancel_task, message.task_id, self.tenant)
+
+    async def response(self, response_id: str) -> dict[str, Any]:
+        """A response as it is now. Raises ResponseNotFound."""
+        return await self.database.read(records.response, response_id, self.tenant, frozenset(self.chains))
+
+    async def turn(self, response_id: str) -> turns.TurnRow:
+        """Where a response's events are, and how far it is. Raises ResponseNotFound."""
+        return await self.database.read(records.response_of, response_id, self.tenant, frozenset(self.chains))
+
+    async def last_event(self, response_id: str) -> str | None:
+        """The event that ended a response; None while it is live. Raises ResponseNotFound."""
+        return await self.database.read(records.last_event, response_id, self.tenant, frozenset(self.chains))
+
+    async def input_items(self, response_id: str) -> list[dict[str, Any]]:
+        """What a response was asked with, the oldest first. Raises ResponseNotFound."""
+        return await self.database.read(records.input_items, response_id, self.tenant, frozenset(self.chains))
+
+    async def delete_response(self, response_id: str) -> None:
+        """Forgets a response that has ended, and its events; its items stay in the conversation. Raises
+        ResponseNotFound, ConversationBusy."""
+        await self.turn(response_id)
+        await self.database.write(deletion.delete_response, response_id, self.tenant)
 
     async def retry(self, task_id: str) -> dict[str, Any]:
         """Files a task that did not succeed anew; the new task, and whether it was there already. Raises TaskNotFound,

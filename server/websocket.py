@@ -13,25 +13,15 @@ from typing import Final, Protocol, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
+from .patience import Outlet
+
 EXTENSION: Final = "frontdesk.transport"
 GRACE_SECONDS: Final = 1.0  # between a close that is attempted and the abort
 REASON_BYTES: Final = 123  # of a close frame (RFC 6455, 5.5)
 
 
-class Transport(Protocol):
+class Transport(Outlet, Protocol):
     """What a connection asks of the socket under it."""
-
-    @property
-    def is_free(self) -> bool:
-        """Whether a send would go on at once."""
-        ...
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that wait for the client."""
-        ...
-
-    async def wait_until_free(self) -> None: ...
 
     def send_texts(self, texts: Sequence[str]) -> None:
         """Sends messages in one write: each write is a system call, for which the thread lets others go first. Raises

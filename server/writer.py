@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -21,17 +22,15 @@ from ..broker.events import last_cursor, read_after, texts
 from ..broker.wakeups import Events, Listening
 from . import outgoing
 from .follow import Follower, Follows
+from .patience import LOOK_SECONDS, wait_for_client
+from .reading import FIRST_ROWS, next_rows
 from .session import Session
 from .websocket import Transport
 
 log = logging.getLogger("frontdesk.writer")
 
-READ_ROWS: Final = 100  # of the log at once, at most
-FIRST_ROWS: Final = 8  # while it is not known how long they are
-READ_CHARACTERS: Final = 256_000  # of the log at once, about
 BURST: Final = 64  # events of one conversation before another one's turn
 PIECE: Final = 65_536  # characters after which a write begins
-LOOK_SECONDS: Final = 1.0  # while a send is blocked
 RETRY_SECONDS: Final = 1.0  # when the log cannot be read
 
 
@@ -208,7 +207,7 @@ class Writer:
             return since
         if len(rows) == limit:
             self._follows.again(follower)
-        self._rows = _next_rows(rows, limit)
+        self._rows = next_rows(rows, limit)
         return rows
 
     def _retry_later(self, follower: Follower, error: DatabaseError) -> None:
@@ -245,20 +244,11 @@ class Writer:
         transport = self._blocked
         if transport is None:
             return
-        clock = asyncio.get_running_loop().time
-        look = min(LOOK_SECONDS, self._limits.stall_seconds / 4)
-        backlog, since = transport.backlog, clock()
-        while not transport.is_free:
-            with anyio.move_on_after(look):
-                await transport.wait_until_free()
-            if transport.backlog < backlog:
-                backlog, since = transport.backlog, clock()
-            elif clock() - since >= self._limits.stall_seconds:
-                self._cut_off("you do not read")
-                raise Gone
-            if follower is not None and not transport.is_free and await self._lag(follower) > self._limits.lag_events:
-                self._cut_off("you read too slowly")
-                raise Gone
+        lag = None if follower is None else partial(self._lag, follower)
+        why = await wait_for_client(transport, self._limits, lag)
+        if why is not None:
+            self._cut_off(why)
+            raise Gone
 
     async def _lag(self, follower: Follower) -> int:
         """How many events that were not there when following began wait for the client."""
@@ -288,10 +278,3 @@ class Writer:
                 await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
         except (OSError, RuntimeError):
             return
-
-
-def _next_rows(rows: Sequence[Events], limit: int) -> int:
-    """How many rows to read next, after these were found: so many that they are about ``READ_CHARACTERS`` long."""
-    size = sum(len(row.body) for row in rows)
-    fitting = len(rows) * READ_CHARACTERS // size if size else READ_ROWS
-    return max(1, min(2 * limit, fitting, READ_ROWS))
