@@ -9,10 +9,10 @@ from ..broker.inbox import Entry
 from ..broker.runs import Run
 from ..tasks.states import TERMINAL
 from . import storage
+from .batch import Ref
 from .entries import input_items, is_notice, notice_items
 from .journal import Journal
 from .response import Progress
-from .storage import Ref
 
 
 class Arrivals:

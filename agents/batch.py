@@ -1,4 +1,4 @@
-"""What one commit of a turn writes, and the slot of a call whose output is made inside a commit. Pure values."""
+"""What one commit of a turn writes, for which turn; the slot of a call whose output is made inside a commit. Values."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from dataclasses import dataclass, field, replace
 
 from ..broker.events import Event
 from ..broker.inbox import Entry
+from ..broker.rows import Claim
+from ..broker.spending import Spending
 from .calls import CallOutput
 from .events import ResponseStream, clean, wire_item
 from .history import StoredItem
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Which turn is written: its response, its conversation, and the claim that allows it."""
+
+    claim: Claim
+    response_id: str
+    conversation_id: str
 
 
 @dataclass(slots=True)
@@ -26,6 +37,7 @@ class Batch:
     state: str = "{}"
     usage: str = "{}"
     current: str = ""  # the agent that is answering
+    spent: Spending = Spending()  # noqa: RUF009 - frozen; since the last commit
     triggers: str = ""  # the tasks whose notices started it
 
     def is_empty(self) -> bool:

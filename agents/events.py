@@ -46,6 +46,7 @@ def _cleaned(value: Any) -> Any:
 
 def usage_body(usage: Usage) -> JSON:
     """A response's usage with all the details that the SDK's types demand."""
+    cost = {"frontdesk:cost": usage.cost} if usage.cost else {}
     return {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {
@@ -55,6 +56,7 @@ def usage_body(usage: Usage) -> JSON:
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
+        **cost,
     }
 
 

@@ -12,13 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from ..broker.spending import Spending
 from .batch import Batch, Slot, answered
 from .calls import CallOutput
 from .events import encoded
 from .history import StoredItem
 from .model import FunctionCall, Usage
 from .past import Past
-from .response import About, Outcome, Progress, Verdict
+from .response import About, Outcome, Progress, Verdict, spent_by
 from .transcript import Transcript
 
 log = logging.getLogger("frontdesk.journal")
@@ -55,6 +56,7 @@ class Journal(Transcript):
         self._flushed = "events"  # what is written beside the run
         self._failure: Exception | None = None
         self._clock = time.monotonic()
+        self._counted = spent_by(self.progress, usage)
 
     @property
     def has_failed(self) -> bool:
@@ -68,6 +70,11 @@ class Journal(Transcript):
         super().say(agent, text)
         if self._spawn is not None:
             self._start_flushing(self._spawn)
+
+    @property
+    def unsaved(self) -> Spending:
+        """What this turn has used since its last commit."""
+        return spent_by(self.progress, self.usage) - self._counted
 
     async def reply(
         self,
@@ -164,6 +171,9 @@ class Journal(Transcript):
         batch.next_sequence = self.stream.sequence
         batch.state = encoded(self.progress)
         batch.usage = encoded(self.usage)
+        if not batch.is_empty():
+            batch.spent = self.unsaved
+            self._counted += batch.spent
         batch.current = self.progress.path[-1] if self.progress.path else ""
         return batch
 

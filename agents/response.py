@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from ..broker.spending import Spending
 from .events import usage_body
 from .model import JSON, Usage
 
@@ -46,6 +47,20 @@ class Progress:
     checks: dict[str, int] = field(default_factory=dict[str, int])  # task id -> how often it was checked while live
     waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
     told: list[str] = field(default_factory=list[str])  # tasks whose end the model has read: no notice tells it again
+
+
+def spent_by(progress: Progress, usage: Usage) -> Spending:
+    """What a turn has used so far."""
+    return Spending(
+        model_calls=progress.model_calls,
+        tool_calls=progress.tool_calls,
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        seconds=progress.seconds,
+        cost=usage.cost,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

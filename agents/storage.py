@@ -29,7 +29,8 @@ from ..broker.turns import TurnRow
 from ..broker.wakeups import Events
 from ..tasks.states import TERMINAL, Action
 from . import items
-from .batch import Batch
+from .accounts import count
+from .batch import Batch, Ref
 from .events import encoded, said_in
 from .items import Page
 from .response import Ended, Outcome, Verdict
@@ -72,15 +73,6 @@ ENDINGS: Final[dict[Ended, Action]] = {
     "failed": Action.FAIL,
     "cancelled": Action.CANCEL,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Which turn is written: its response, its conversation, and the claim that allows it."""
-
-    claim: Claim
-    response_id: str
-    conversation_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +142,7 @@ def begin_turn(conn: Connection, ref: Ref, batch: Batch) -> None:
     """Starts a claimed turn, or goes on with it: its input enters the conversation. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 def fence(conn: Connection, ref: Ref) -> None:
@@ -211,6 +204,7 @@ def save_events(conn: Connection, ref: Ref, batch: Batch) -> None:
     """What has been streamed meanwhile. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 @operation
@@ -218,6 +212,7 @@ def save_reply(conn: Connection, ref: Ref, batch: Batch) -> None:
     """A model's whole reply: its calls are committed before any of them is run. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 @operation
@@ -225,6 +220,7 @@ def save_output(conn: Connection, ref: Ref, batch: Batch) -> None:
     """The output of a call. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 @operation
@@ -232,6 +228,7 @@ def save_handoff(conn: Connection, ref: Ref, batch: Batch) -> None:
     """The conversation moves: output of the call, current agent and event in one commit. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 @operation
@@ -239,6 +236,7 @@ def save_input(conn: Connection, ref: Ref, batch: Batch) -> None:
     """What came in at a boundary: notices, messages. Raises LeaseLost."""
     fence(conn, ref)
     save(conn, ref, batch)
+    count(conn, ref, batch)
 
 
 @operation
@@ -253,6 +251,7 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
         verdict = _go_on(conn, ref, row)
         if verdict != "ended":
             save(conn, ref, batch.without_last_event())
+            count(conn, ref, batch)
             return verdict
     save(conn, ref, hold(conn, ref.conversation_id, ref.response_id, batch, outcome.required), outcome)
     end(
@@ -263,6 +262,7 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
         error=outcome.error,
         error_kind="" if outcome.status == "completed" else outcome.ended,
     )
+    count(conn, ref, batch, ended=True)
     return "ended"
 
 

@@ -10,9 +10,8 @@ import anyio
 from ..broker.connection import Connection
 from ..broker.runs import Run
 from . import storage
-from .batch import Batch
+from .batch import Batch, Ref
 from .response import Outcome, Verdict
-from .storage import Ref
 
 T = TypeVar("T")
 P = ParamSpec("P")

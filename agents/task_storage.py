@@ -20,11 +20,11 @@ from ..broker.rows import TaskRow
 from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL
 from . import storage
-from .batch import Batch, Slot
+from .accounts import count
+from .batch import Batch, Ref, Slot
 from .calls import CallOutput
 from .events import encoded
 from .reports import created_report
-from .storage import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
     report = created_report(found, twin=twin is not None, elsewhere=elsewhere, unique=unique)
     output = CallOutput(wanted.call_id, encoded(report))
     storage.save(conn, ref, slot.put_into(batch, output))
+    count(conn, ref, batch)
     return output
 
 
@@ -120,6 +121,7 @@ def _about(
     row = rows.lock_now(conn, [task_id])[task_id]
     output = act(row)
     storage.save(conn, ref, slot.put_into(batch, output))
+    count(conn, ref, batch)
     return output
 
 
@@ -159,6 +161,7 @@ def wait_or_park(
         why, reason = "refused", str(error)
     if not batch.is_empty() or why == "parked":
         storage.save(conn, ref, batch)
+        count(conn, ref, batch)
     found = [rows.read(conn, one) for one in awaited]
     return Waited(why, [one for one in found if one is not None], reason)
 

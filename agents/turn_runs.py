@@ -17,6 +17,7 @@ from ..tasks.errors import FrontdeskError
 from ..tasks.states import Action
 from . import items, storage
 from .arrivals import Arrivals, Boundary, enter
+from .batch import Ref
 from .entries import is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
@@ -24,7 +25,7 @@ from .loop import TurnLoop
 from .model import Usage
 from .past import Past, Pasts
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
-from .storage import Opening, Ref
+from .storage import Opening
 from .stores import DurableStore
 from .task_calls import TaskCalls
 from .team import Team

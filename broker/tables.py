@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 5  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 6  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -165,3 +165,22 @@ class Delivery(Base, table=True):
             where="status = 'pending'",
         ),
     )
+
+
+class UsageRow(Base, table=True):
+    """What a conversation has used in all, or a tenant within one hour. `broker.usage` counts and sums it."""
+
+    __tablename__ = "frontdesk_usage"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    owner: str = Field(primary_key=True)  # conversation:ID or tenant:NAME
+    hour: int = Field(primary_key=True)  # since 1970; 0: all time
+    shard: int = Field(primary_key=True)
+    turns: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    seconds: float = 0.0
+    cost: float = 0.0

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from frontdesk.agents import Agent, Desk, tool
-from frontdesk.agents.batch import Batch
+from frontdesk.agents.batch import Batch, Ref
 from frontdesk.agents.history import INTERRUPTED
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, call, calls, say, think, wait
-from frontdesk.agents.storage import Ref, begin_turn, open_turn
+from frontdesk.agents.storage import begin_turn, open_turn
 from frontdesk.agents.task_storage import wait_or_park
 from frontdesk.broker import queue, turns
 from frontdesk.broker.cancel import cancel_response

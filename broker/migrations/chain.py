@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import sqlalchemy as sa
 
 from ..connection import Connection
-from . import v2, v3, v4, v5
+from . import v2, v3, v4, v5, v6
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -31,6 +31,7 @@ MIGRATIONS: Final[Mapping[int, Migration]] = {  # by the version that they lead 
     3: v3.upgrade,
     4: v4.upgrade,
     5: v5.upgrade,
+    6: v6.upgrade,
 }
 
 URLS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://"}
