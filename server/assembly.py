@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import signal
 import sys
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from .auth import Door
 from .limits import Limits
 from .service import Service
 from .settings import Settings
+from .stopping import StopSignals
 
 if TYPE_CHECKING:
     from ..agents.model import Model
@@ -130,11 +129,9 @@ def worker_of(desk: Desk[Any], database: Database, settings: Settings) -> Worker
 
 def run_worker(desk: Desk[Any], database: Database, settings: Settings, *, ready: Callable[[], None]) -> None:
     """Runs the desk's turns and tasks until SIGINT or SIGTERM."""
-    stopped = threading.Event()
     worker = worker_of(with_model(desk, settings), database, settings)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stopped.set())
-    worker.start()
-    ready()
-    stopped.wait()
-    worker.stop_blocking()
+    with StopSignals() as signals:
+        worker.start()
+        ready()
+        signals.wait()
+        worker.stop_blocking()

@@ -210,10 +210,13 @@ def test_an_error_in_a_desk_of_ones_own_is_shown_in_full(home: Path) -> None:
 def test_a_worker_of_its_own_works_until_it_is_asked_to_end(home: Path) -> None:
     command = [*PROGRAM, "worker", "--database", "sqlite:///worker.db"]
     with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "working for front_desk (Ctrl-C stops it)\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 0
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working for front_desk (Ctrl-C stops it)\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()  # leaving the block waits for it
 
 
 # --- talking
