@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
+from ..tasks.limits import too_much
 from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .model import JSON, ToolSpec
@@ -90,6 +91,7 @@ def create_task_spec(functions: Sequence[TaskFunction[..., Any]], delegates: Seq
         name="create_task",
         description="Files a long job that runs in the background. Returns its label at once; its end is announced.",
         parameters=parameters,
+        strict=all(one.signature.strict for one in functions) and not too_much(parameters),
         keywords=tuple(keywords),
         kind="task",
     )

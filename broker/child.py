@@ -115,7 +115,7 @@ def _performed(order: Message, pipe: Pipe) -> Message:
             arguments[signature.context] = ProcessContext(TaskInfo(**order["info"]), recorder, records, pipe)
         pipe.say({"begun": True})
         with _memory(order["memory_limit"]):
-            value = function(**arguments)
+            value = signature.call(function, arguments)
         return {"result": result_json(value, limit=order["result_limit"], name=order["name"])}
     except Stopped:
         raise

@@ -113,10 +113,11 @@ class FunctionRuns:
 
     async def _arguments(self, run: Run, function: TaskFunction[..., Any], recorder: RunRecorder) -> dict[str, Any]:
         """What the function is called with. Raises ArgumentsError."""
-        arguments = function.signature.validate(run.claim.arguments)
-        if function.signature.context is not None:
-            arguments[function.signature.context] = await self._context(run, recorder)
-        return arguments
+        signature = function.signature
+        arguments = signature.validate(run.claim.arguments)
+        if signature.context is None and not signature.hidden:
+            return arguments
+        return await signature.settled(signature.inject(arguments, await self._context(run, recorder)))
 
     async def _context(self, run: Run, recorder: RunRecorder) -> TaskContext[Any]:
         return TaskContext(
@@ -133,8 +134,8 @@ class FunctionRuns:
         with _timer(run):
             run.begun = True
             if function.signature.is_async:
-                return await function.function(**arguments)
-            return await _in_thread(run, lambda: function.function(**arguments))
+                return await function.signature.call(function.function, arguments)
+            return await _in_thread(run, lambda: function.signature.call(function.function, arguments))
 
     async def _call_in_process(self, run: Run, function: TaskFunction[..., Any], recorder: RunRecorder) -> str:
         """As `_call`, in a process of its own: there the arguments are checked, and the result is made JSON."""

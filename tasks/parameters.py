@@ -1,4 +1,4 @@
-"""The parameters of a Python function: their resolved types, their defaults, and which one is injected.
+"""The parameters of a Python function: their resolved types, their defaults, and which ones are injected.
 
 Everything that is particular to Python's functions is here: string annotations, local scopes, partials, bound methods.
 """
@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, UnionType
-from typing import Annotated, Any, Final, TypeGuard, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    NotRequired,
+    Required,
+    TypeGuard,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic.fields import FieldInfo
+from typing_extensions import ReadOnly, Unpack, is_typeddict
 
+from .binding import EMPTY, Binding, binding_of
 from .errors import InvalidOption
+from .hidden import Hidden
 
-EMPTY: Final = inspect.Parameter.empty
-_REMEDIES: Final[dict[object, str]] = {
-    inspect.Parameter.POSITIONAL_ONLY: "is positional-only, and models pass arguments by name; remove the `/`",
-    inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments; make it one parameter, a list",
-    inspect.Parameter.VAR_KEYWORD: "takes any keyword; name the parameters, or take one that is a model or a TypedDict",
+_ANY_NUMBER: Final = "; or, in a decorator, use functools.wraps, and the function's own parameters count"
+_UNANNOTATED: Final[dict[object, str]] = {
+    inspect.Parameter.VAR_POSITIONAL: f"needs an annotation, the type of each of them{_ANY_NUMBER}",
+    inspect.Parameter.VAR_KEYWORD: f"needs an annotation, the type of each value, or Unpack[a TypedDict]{_ANY_NUMBER}",
 }
 
 
@@ -34,41 +48,94 @@ class Parameter:
     default: Any
 
 
-def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...]) -> tuple[list[Parameter], str | None]:
-    """The parameters that a model fills, and the name of the one that is injected.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a function takes: ``filled`` by the model, and what is injected; ``context`` and ``hidden`` are names."""
+
+    filled: list[Parameter]
+    context: str | None
+    hidden: Mapping[str, Hidden]
+    optional: frozenset[str]  # of the hidden ones: those with a default
+    binding: Binding
+
+
+def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...], receiver: bool = False) -> Parameters:
+    """The parameters of a function. ``receiver``: the first one is the object of a method, and is left out.
 
     Raises:
-        InvalidOption: a parameter without annotation, of a kind that models cannot fill, or whose annotation cannot
-            be resolved.
+        InvalidOption: a parameter without annotation, or whose annotation cannot be resolved.
     """
     target = _target(function)
     bound = _bound(function)
-    found: list[Parameter] = []
+    filled: list[Parameter] = []
+    hidden: dict[str, Hidden] = {}
     context: str | None = None
-    for parameter in _signature(function, name).parameters.values():
-        if parameter.name in bound:
-            continue
+    taken = [one for one in _signature(function, name).parameters.values() if one.name not in bound]
+    taken = taken[1:] if receiver else taken
+    for parameter in taken:
         if remedy := _remedy(parameter):
             raise InvalidOption(f"{name}: parameter {parameter.name!r} {remedy}")
         annotation = _resolved(parameter, target, name, context_types)
-        if not _is_context(annotation, context_types):
-            found.append(_parameter(parameter, annotation))
+        mark = _hidden(annotation)
+        if mark is not None:
+            _check_hidden(name, parameter)
+            hidden[parameter.name] = mark
+        elif not _is_context(annotation, context_types):
+            filled += _filled(parameter, annotation)
         elif context is None:
             context = parameter.name
         else:
             raise InvalidOption(f"{name}: {context!r} and {parameter.name!r} are both the context; keep one")
-    return found, context
+    names = [one.name for one in filled]
+    for twice in sorted({one for one in names if names.count(one) > 1}):
+        raise InvalidOption(f"{name}: two parameters are called {twice!r}")
+    optional = frozenset(one.name for one in taken if one.default is not EMPTY and one.name in hidden)
+    return Parameters(filled, context, hidden, optional, _binding(taken, names))
+
+
+def _binding(taken: Sequence[inspect.Parameter], names: Sequence[str]) -> Binding:
+    """An ``Unpack[TypedDict]`` has become parameters of its own: those go by name."""
+    return binding_of([one for one in taken if one.kind is not inspect.Parameter.VAR_KEYWORD or one.name in names])
+
+
+def _filled(parameter: inspect.Parameter, annotation: Any) -> list[Parameter]:
+    """What the model fills for a parameter: one value; for ``*args`` a list; for ``**kwargs`` an object, or the fields
+    of its TypedDict.
+    """
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return [Parameter(parameter.name, list[annotation], True, EMPTY)]
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        return [_parameter(parameter, annotation)]
+    if get_origin(annotation) is not Unpack or not is_typeddict(fields := get_args(annotation)[0]):
+        return [Parameter(parameter.name, cast(Any, dict)[str, annotation], True, EMPTY)]
+    types = get_type_hints(fields, include_extras=True)
+    return [_field(one, types[one], one in fields.__required_keys__) for one in types]
+
+
+def _field(name: str, annotation: Any, required: bool) -> Parameter:
+    """A field of a TypedDict. Its own mark counts: where annotations are text, the class does not know of it."""
+    while (mark := get_origin(annotation)) in (Required, NotRequired, ReadOnly):
+        required = required if mark is ReadOnly else mark is Required
+        annotation = get_args(annotation)[0]
+    return Parameter(name, annotation, not required, EMPTY)
+
+
+def _hidden(annotation: Any) -> Hidden | None:
+    return next((one for one in extras(annotation) if isinstance(one, Hidden)), None)
+
+
+def _check_hidden(name: str, parameter: inspect.Parameter) -> None:
+    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        raise InvalidOption(f"{name}: {parameter.name!r} cannot be hidden, it is any number of values; name one")
 
 
 def _remedy(parameter: inspect.Parameter) -> str | None:
     """What is wrong with a parameter, and how to mend it; None when nothing is."""
-    if parameter.kind in _REMEDIES:
-        return _REMEDIES[parameter.kind]
     if parameter.annotation is not EMPTY:
         return None
     if parameter.name in ("self", "cls"):
         return "is not bound; declare the method of an object, tool(shop.status), instead of decorating it in the class"
-    return "needs an annotation: models are told the types"
+    return _UNANNOTATED.get(parameter.kind, "needs an annotation: models are told the types")
 
 
 def name_of(function: Callable[..., Any]) -> str:

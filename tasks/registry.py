@@ -86,6 +86,10 @@ class TaskFunction(Generic[P, R]):
             raise InvalidOption(f"{self.name}: runs_in is 'thread' or 'process', not {self.runs_in!r}")
         if self.runs_in == "process":
             place_of(self.function, name=self.name)
+            for one in self.signature.hidden:
+                raise InvalidOption(
+                    f"{self.name}: {one!r} is hidden, and another process has no dependencies to inject"
+                )
         memory_option(self.name, self.memory_limit, in_process=self.runs_in == "process")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -82,7 +82,8 @@ def has_defaults(node: JSON, defs: Mapping[str, JSON]) -> bool:
         for name, child in case.get("properties", {}).items():
             if name not in required and not accepts_null(child, defs):
                 return True
-        for child in (*case.get("properties", {}).values(), case.get("items"), case.get("additionalProperties")):
+        below = (*case.get("properties", {}).values(), *case.get("prefixItems", ()))
+        for child in (*below, case.get("items"), case.get("additionalProperties")):
             if is_object(child) and "$ref" not in child:
                 objects += _members(child) or [child]
     return False
@@ -91,8 +92,12 @@ def has_defaults(node: JSON, defs: Mapping[str, JSON]) -> bool:
 def without_nulls(value: Any, node: JSON, defs: Mapping[str, JSON]) -> Any:
     """``value`` without the nulls that stand for a default: of properties that may be left out, but can not be null."""
     if is_array(value):
-        items = next((case["items"] for case in cases(node, defs) if is_object(case.get("items"))), None)
-        return value if items is None else [without_nulls(item, items, defs) for item in value]
+        shapes = cases(node, defs)
+        items = [next((one for case in shapes if is_object(one := _child(case, at))), None) for at in range(len(value))]
+        return [
+            item if shape is None else without_nulls(item, shape, defs)
+            for item, shape in zip(value, items, strict=True)
+        ]
     if not is_object(value):
         return value
     case = _case_of(value, cases(node, defs), defs)
@@ -130,7 +135,8 @@ def node_at(path: Sequence[str | int], node: JSON, defs: Mapping[str, JSON]) -> 
 
 def _child(case: JSON, step: str | int) -> Any:
     if isinstance(step, int):
-        return case.get("items")
+        positions = case.get("prefixItems", ())
+        return positions[step] if step < len(positions) else case.get("items")
     return case.get("properties", {}).get(step, case.get("additionalProperties"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Annotated, Any, NotRequired, TypeAlias, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,9 +20,11 @@ from pydantic_core import PydanticSerializationError, SchemaError, from_json, to
 from typing_extensions import TypedDict
 
 from . import arguments as words
+from .binding import EMPTY, Binding
 from .docstring import described
 from .errors import ArgumentsError, InvalidOption
-from .parameters import EMPTY, Parameter, extras, is_coroutine_function, name_of, parameters_of, returns_something
+from .hidden import Hidden, MissingDependency
+from .parameters import Parameter, extras, is_coroutine_function, name_of, parameters_of, returns_something
 from .schema import JSON, has_defaults, is_object, without_nulls
 from .strict import loose_form, strict_form
 
@@ -41,10 +44,10 @@ class _PlainSchema(GenerateJsonSchema):
 class Signature:
     """A function as a model sees it, and the check of what the model sends.
 
-    ``schema`` describes the arguments, without the injected ``context`` parameter. In strict form (``strict``) an
-    optional parameter is required and nullable; null then means its default, unless None is one of its values: then
-    null is None. A signature that has no strict form (a dict with free keys, a value of any type) has the usual
-    one, with the same meaning of null.
+    ``schema`` describes the arguments, without those that are injected: ``context`` and ``hidden``. In strict form
+    (``strict``) an optional parameter is required and nullable; null then means its default, unless None is one of its
+    values: then null is None. A signature that has no strict form (a dict with free keys, a value of any type) has the
+    usual one, with the same meaning of null.
     """
 
     name: str
@@ -54,6 +57,9 @@ class Signature:
     is_async: bool
     strict: bool
     returns: bool  # whether it is declared to return anything
+    hidden: Mapping[str, Hidden] = field(repr=False)
+    _optional: frozenset[str] = field(repr=False)  # of the hidden ones: those that may be left out
+    _binding: Binding = field(repr=False)
     _adapter: _Adapter = field(repr=False)
     _plain: JSON = field(repr=False)  # pydantic's own schema
     _nulls: bool = field(repr=False)  # whether a null may stand for a default
@@ -75,6 +81,34 @@ class Signature:
             if not data.strip():  # what some models send for a function without parameters
                 return self.validate("{}")
             raise self._error(data, error) from None
+
+    def inject(self, arguments: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Adds to validated arguments, in place, what no model fills. Of a hidden parameter whose source is async this
+        is an awaitable: `settled` waits for it.
+
+        Raises:
+            MissingDependency: what a hidden parameter asks for is not there. A source may raise anything.
+        """
+        if self.context is not None:
+            arguments[self.context] = context
+        for name, mark in self.hidden.items():
+            try:
+                arguments[name] = mark.value(name, context)
+            except MissingDependency:
+                if name not in self._optional:
+                    raise
+        return arguments
+
+    async def settled(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments, with hidden ones that are awaitable awaited, in place."""
+        for name, mark in self.hidden.items():
+            if mark.source is not None and isawaitable(arguments[name]):
+                arguments[name] = await arguments[name]
+        return arguments
+
+    def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Calls the function with arguments by name, all of them: validated and injected."""
+        return self._binding.call(function, arguments)
 
     def normalise(self, arguments: str | Mapping[str, Any]) -> JSON:
         """The arguments as JSON values, validated, without the nulls that stand for a default: what to store, and
@@ -122,28 +156,33 @@ def signature_of(
     description: str | None = None,
     context_types: tuple[type, ...] = (),
     strict: bool | None = None,
+    receiver: bool = False,
 ) -> Signature:
     """Read ``function``: its name, its docstring (Google, NumPy or Sphinx style), its parameters.
 
     The parameter whose annotation is one of ``context_types``, or a generic alias of one, is injected and not in
-    the schema. ``strict``: True insists on strict form, False gives it up, None takes it where it is possible.
+    the schema, nor are those marked `Hidden`. ``strict``: True insists on strict form, False gives it up, None takes it
+    where it is possible. ``receiver``: it is a method as its class has it, and its first parameter is the object.
 
     Raises:
         InvalidOption: a parameter that cannot be expressed; the text names it and says what to do.
     """
     name = name or name_of(function)
-    parameters, context = parameters_of(function, name=name, context_types=context_types)
+    taken = parameters_of(function, name=name, context_types=context_types, receiver=receiver)
     document = described(inspect.getdoc(function))
-    adapter, plain = _adapter(name, parameters, document.parameters)
+    adapter, plain = _adapter(name, taken.filled, document.parameters)
     schema, is_strict = _schema(name, plain, strict)
     return Signature(
         name=name,
         description=document.text if description is None else description,
         schema=schema,
-        context=context,
+        context=taken.context,
         is_async=is_coroutine_function(function),
         strict=is_strict,
         returns=returns_something(function),
+        hidden=taken.hidden,
+        _optional=taken.optional,
+        _binding=taken.binding,
         _adapter=adapter,
         _plain=plain,
         _nulls=has_defaults(plain, plain.get("$defs", {})),

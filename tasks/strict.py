@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from .schema import JSON, accepts_null, is_array, is_object, referred
+from .limits import too_much
+from .schema import JSON, accepts_null, expected, is_array, is_object, referred
 
 _SILENT: Final = frozenset(
     (
@@ -39,7 +40,6 @@ _NOTES: Final = {  # without an equivalent in strict form, so said in words
     "pattern": "pattern {}",
 }
 _NO_STRICT_FORM: Final = {
-    "prefixItems": "a tuple of fixed positions",
     "propertyNames": "a dict",
     "patternProperties": "a dict",
     "allOf": "a combination of types",
@@ -67,7 +67,8 @@ def loose_form(schema: JSON) -> JSON:
 def strict_form(schema: JSON) -> tuple[JSON, list[str]]:
     """``schema`` in strict form, and what has none (``"filters: a dict"``). With such an obstacle use `loose_form`."""
     form = _Form(schema, strict=True)
-    return form.whole(), list(dict.fromkeys(form.obstacles))
+    whole = form.whole()
+    return whole, list(dict.fromkeys((*form.obstacles, *too_much(whole))))
 
 
 class _Form:
@@ -119,9 +120,24 @@ class _Form:
         for key, text in _NOTES.items():
             if self._strict and key in kept and not _supported(key, kept[key]):
                 notes.append(text.format(kept.pop(key)))
+        if self._strict and (order := self._order(kept.get("prefixItems"))):
+            notes.append(f"in this order: {order}")
         if default is not None and len(shown := to_json(default).decode()) <= _LONGEST_DEFAULT:
             notes.append(f"default {shown}")
         return f"({'; '.join(notes)})" if notes else ""
+
+    def _order(self, members: list[JSON] | None) -> str:
+        """What the positions of a tuple hold, when it is not the same everywhere."""
+        named = [expected(one, self._defs) for one in members or ()]
+        return ", ".join(named) if len(set(named)) > 1 else ""
+
+    def _positions(self, members: list[JSON], where: str) -> JSON:
+        """A tuple has no strict form, a list of so many has: each of its positions takes what any of them takes."""
+        found: list[JSON] = []
+        for place, member in enumerate(members):
+            if (one := self._node(member, f"{where}[{place}]")) not in found:
+                found.append(one)
+        return found[0] if len(found) == 1 else {"anyOf": found}
 
     def _children(self, node: JSON, where: str) -> JSON:
         converted: JSON = {}
@@ -133,6 +149,8 @@ class _Form:
                         name: self._property(child, name in required, f"{where}.{name}" if where else name)
                         for name, child in value.items()
                     }
+                case "prefixItems" if self._strict:
+                    converted["items"] = self._positions(value, where)
                 case "anyOf" | "oneOf" | "allOf" | "prefixItems":
                     name = "anyOf" if key == "oneOf" else key
                     converted[name] = [self._node(child, where) for child in value]
@@ -157,7 +175,7 @@ class _Form:
         self.obstacles += [f"{where}: {what}" for key, what in _NO_STRICT_FORM.items() if key in node]
         if not node.keys() & {"type", "anyOf", "$ref"}:
             self.obstacles.append(f"{where}: a value of any type")
-        if node.get("type") == "array" and not node.keys() & {"items", "prefixItems"}:
+        if node.get("type") == "array" and "items" not in node:
             self.obstacles.append(f"{where}: a list of anything")
         if node.get("type") == "object":
             if "properties" not in node or node.get("additionalProperties"):

@@ -6,12 +6,13 @@ Each function returns what is wrong, and nothing when all is well.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterator, Sequence
+from typing import Final, cast
 
 from frontdesk.agents.history import validate_items
 
 from .openai_events import JSON
+from .strict_rules import refused_schema
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _RESPONSES: Final = frozenset(
@@ -106,22 +107,5 @@ def _tool_problems(function: JSON, place: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield f"Invalid '{place}.name': string does not match pattern '^[a-zA-Z0-9_-]+$'."
     if function.get("strict"):
-        problems = _strict_problems(function.get("parameters") or {}, ())
+        problems = refused_schema(function.get("parameters") or {})
         yield from (f"Invalid schema for function '{name}': {problem}" for problem in problems)
-
-
-def _strict_problems(schema: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    properties: Mapping[str, Any] = schema.get("properties") or {}
-    if schema.get("type") == "object":
-        if schema.get("additionalProperties") is not False:
-            yield f"In context={path}, 'additionalProperties' is required to be supplied and to be false."
-        missing = properties.keys() - set(schema.get("required") or ())
-        yield from (
-            f"In context={path}, 'required' must include every key; missing '{key}'." for key in sorted(missing)
-        )
-    below = [*properties.items(), *((key, schema[key]) for key in ("items",) if isinstance(schema.get(key), dict))]
-    options: Sequence[JSON] = schema.get("anyOf") or ()
-    definitions: Mapping[str, JSON] = schema.get("$defs") or {}
-    below += [*((f"anyOf{number}", option) for number, option in enumerate(options)), *definitions.items()]
-    for key, value in below:
-        yield from _strict_problems(value, (*path, key))
