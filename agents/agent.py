@@ -13,6 +13,7 @@ from ..tasks.registry import TaskFunction
 from .errors import DeskError
 from .model import Model, ModelSettings
 from .tool import Tool, tool
+from .toolset import Toolset
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
@@ -26,7 +27,8 @@ class Agent:
     Args:
         name: 1 to 48 letters, digits, ``_`` or ``-``; unique in its desk.
         instructions: What the model is told at each request.
-        tools: Functions that the model may call inside a turn (`tool`; a plain function is made one).
+        tools: Functions that the model may call inside a turn (`tool`; a plain function is made one), and toolsets,
+            all of whose tools it is given.
         handoffs: Agents that may take the conversation over, or their names (for circles; `Desk` resolves them).
         delegates: Agents that ``create_task`` may run in the background, or their names.
         tasks: Task functions that ``create_task`` may run in the background.
@@ -42,7 +44,7 @@ class Agent:
 
     name: str
     instructions: str = ""
-    tools: Sequence[Tool | Callable[..., Any]] = ()
+    tools: Sequence[Tool | Toolset | Callable[..., Any]] = ()
     handoffs: Sequence[Colleague] = ()
     delegates: Sequence[Colleague] = ()
     tasks: Sequence[TaskFunction[..., Any]] = ()
@@ -55,12 +57,14 @@ class Agent:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise DeskError(f"{self.name!r} cannot be an agent's name: 1 to 48 letters, digits, '_' or '-'")
-        made = tuple(one if isinstance(one, Tool) else tool(one) for one in self.tools)
+        made = tuple(one for given in self.tools for one in _made(given))
         object.__setattr__(self, "tools", made)
         for name in ("handoffs", "delegates", "tasks", "keywords"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.description:
             object.__setattr__(self, "description", self.instructions.strip().split(". ")[0].split("\n")[0][:200])
+        for unbound in (one for one in made if one.is_method):
+            raise DeskError(f"agent {self.name}: {unbound.function.__qualname__} needs an object; give the tool of one")
         names = [one.wire_name for one in made]
         twice = sorted({one for one in names if names.count(one) > 1})
         if twice:
@@ -72,6 +76,12 @@ class Agent:
     def own_tools(self) -> tuple[Tool, ...]:
         """The tools, all made."""
         return tuple(one for one in self.tools if isinstance(one, Tool))
+
+
+def _made(given: Tool | Toolset | Callable[..., Any]) -> tuple[Tool, ...]:
+    if isinstance(given, Toolset):
+        return given.tools
+    return (given if isinstance(given, Tool) else tool(given),)
 
 
 def name_of(colleague: Colleague) -> str:

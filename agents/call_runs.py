@@ -137,7 +137,10 @@ class CallRuns:
         tool = self._catalog().tools.get(call.name)
         if tool is None:
             return CallOutput(call.call_id, unknown_tool(call.name, self._catalog().names()), True, "unknown_tool")
-        return await run_tool(tool, call, self._context(call), limiter=self._team.limiter, text=_text_of(tool))
+        team = self._team
+        return await run_tool(
+            tool, call, self._context(call), limiter=team.limiter, places=team.places, text=_text_of(tool)
+        )
 
     def _context(self, call: Call) -> Context[Any]:
         about = self._journal.about

@@ -15,8 +15,10 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import anyio
 
-from ..tasks.errors import ArgumentsError, ResultError, ToolError
+from ..tasks.errors import ArgumentsError, ResultError, ResultTooLarge, ToolError
 from .context import Context
+from .places import Places
+from .threads import Place
 from .tool import Tool
 
 log = logging.getLogger("frontdesk.calls")
@@ -121,18 +123,40 @@ async def run_tool(
     context: Context[Any],
     *,
     limiter: anyio.CapacityLimiter | None = None,
+    places: Places | None = None,
     text: Callable[[Any], str] | None = None,
 ) -> CallOutput:
     """Run one call and say in text what became of it. Raises nothing but the caller's own cancellation.
 
-    ``limiter`` bounds the threads of tools that are not async: one per desk. ``text`` makes text of what the tool
-    returned (`Tool.text` by default); that value itself is in the output's ``value``.
+    ``limiter`` bounds the threads of tools that are not async: one per desk. ``places`` are those of tools with a
+    limit of their own (they do not count for ``limiter``); waiting for one is no part of a call's time. ``text`` makes
+    text of what the tool returned (`Tool.text` by default); that value itself is in the output's ``value``.
     """
+    if tool.concurrency_limit is None or places is None:
+        return await _run(tool, call, context, limiter, None, text)
+    place = await places.take(tool)
+    if place is None:
+        return _busy(tool, call, context)
+    try:
+        return await _run(tool, call, context, limiter, place, text)
+    finally:
+        if not place.lent:  # else its thread gives it back, which may still run
+            place.give_back()
+
+
+async def _run(
+    tool: Tool,
+    call: Call,
+    context: Context[Any],
+    limiter: anyio.CapacityLimiter | None,
+    place: Place | None,
+    text: Callable[[Any], str] | None,
+) -> CallOutput:
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
     try:
         with anyio.move_on_after(tool.timeout) as scope:
-            value = await tool.call(call.arguments, context, limiter=limiter)
+            value = await tool.call(call.arguments, context, limiter=limiter, place=place)
             return CallOutput(call.call_id, (text or tool.text)(value), value=value)
     except asyncio.CancelledError as error:
         if task is None or task.cancelling() > cancels:
@@ -142,6 +166,12 @@ async def run_tool(
         return _failed(tool, call, context, error)
     assert scope.cancelled_caught
     return _timed_out(tool, call, context)
+
+
+def _busy(tool: Tool, call: Call, context: Context[Any]) -> CallOutput:
+    log.warning("tool %s had no place for a call in time (%s)", call.name, _where(call, context))
+    text = f"The tool {call.name} is busy with other calls, and this one was not begun. Try again later."
+    return CallOutput(call.call_id, text, True, "timeout")
 
 
 def _timed_out(tool: Tool, call: Call, context: Context[Any]) -> CallOutput:
@@ -163,6 +193,9 @@ def _timed_out(tool: Tool, call: Call, context: Context[Any]) -> CallOutput:
 def _failed(tool: Tool, call: Call, context: Context[Any], error: BaseException) -> CallOutput:
     cause = _cause(error)
     match cause:
+        case ResultTooLarge():
+            log.error("tool %s: %s (%s)", call.name, cause, _where(call, context))
+            text = f"The tool {call.name} ran, but its result is too large, {cause.size:,} bytes. Ask it for less."
         case ArgumentsError() | ToolError():
             text = str(cause) or f"The tool {call.name} failed."
         case ResultError():

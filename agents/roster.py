@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..tasks.hidden import MissingDependency, dependency
 from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .errors import DeskError
@@ -40,3 +41,16 @@ def task_functions(functions: Iterable[TaskFunction[..., Any]]) -> dict[str, Tas
         if found.setdefault(one.name, one) is not one:
             raise DeskError(f"two task functions are named {one.name!r}; give one of them another name=")
     return found
+
+
+def check_hidden(agents: Iterable[Agent], dependencies: Any) -> None:
+    """Whether the dependencies have what the tools' hidden parameters ask for by name. Raises DeskError."""
+    for agent in agents:
+        for tool in agent.own_tools:
+            for name, mark in tool.signature.hidden.items():
+                if mark.source is not None or tool.signature.may_leave_out(name):
+                    continue
+                try:
+                    dependency(dependencies, name)
+                except MissingDependency as error:
+                    raise DeskError(f"{tool.wire_name} of agent {agent.name}: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
@@ -13,6 +13,7 @@ from ..tasks.request import Announce
 from .agent import Agent
 from .catalog import Catalog
 from .model import Model, Usage
+from .places import Places
 
 if TYPE_CHECKING:
     from .response import Progress
@@ -68,3 +69,4 @@ class Team:
     limiter: CapacityLimiter | None = None
     limits: Limits = Limits()
     announce: Announce = "respond"
+    places: Places = field(default_factory=Places)

@@ -9,26 +9,29 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, overload
+from types import FunctionType, MethodType
+from typing import Any, Final, Self, overload
 
 from anyio import CapacityLimiter
 
-from ..tasks.errors import InvalidOption
+from ..tasks.errors import InvalidOption, ResultTooLarge
 from ..tasks.options import keywords_option, timeout_option
 from ..tasks.result import result_json
 from ..tasks.signature import Signature, signature_of
 from .context import Context
 from .model import ToolSpec
-from .threads import in_thread
+from .threads import Place, in_thread
 
 OWN_NAMESPACES: Final = frozenset({"desk", "tasks", "handoff"})
 """Labels under which the desk shows its own tools to clients; they are not part of the name on the model's wire."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_NAME: Final = 64  # https://platform.openai.com/docs/api-reference/responses/create, tools: function name
-_RESULT_LIMIT: Final = 10_000_000  # bytes of JSON
+_RESULT_LIMIT: Final = 10_000_000  # bytes
+SHOWN: Final = 20_000
+"""Characters of a result that a model is shown by default: about five thousand tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +51,9 @@ class Tool:
     idempotent: bool
     alone: bool
     keywords: tuple[str, ...]
+    concurrency_limit: int | None = None
+    shown: int | None = SHOWN
+    is_method: bool = False
     wire_name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +69,16 @@ class Tool:
                 f"{self.wire_name!r} has {len(self.wire_name)} characters, more than {_LONGEST_NAME}; shorten it"
             )
         timeout_option(self.name, self.timeout)
+        for option, count in (("concurrency_limit", self.concurrency_limit), ("shown", self.shown)):
+            if count is not None and count < 1:
+                raise InvalidOption(f"{self.name}: {option} is 1 or more, or None for no limit, not {count!r}")
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> Self:
+        """A tool that was declared in a class, of one of its objects: the tool of that object."""
+        if instance is None or not self.is_method:
+            return self
+        namespace = self.namespace or getattr(instance, "namespace", None) or None
+        return replace(self, function=MethodType(self.function, instance), namespace=namespace, is_method=False)
 
     def spec(self) -> ToolSpec:
         """The tool as a model sees it."""
@@ -74,23 +90,31 @@ class Tool:
             keywords=self.keywords,
         )
 
-    async def call(self, arguments: str, context: Context[Any], *, limiter: CapacityLimiter | None = None) -> Any:
+    async def call(
+        self,
+        arguments: str,
+        context: Context[Any],
+        *,
+        limiter: CapacityLimiter | None = None,
+        place: Place | None = None,
+    ) -> Any:
         """Check ``arguments`` (the model's JSON), run the function, return what it returned; `result_text` makes
         text of that.
 
         A function that is not async runs in a thread, which a cancellation abandons; ``limiter`` bounds such
-        threads, the abandoned ones too (by default, those of the event loop).
+        threads, the abandoned ones too (by default, those of the event loop); ``place`` is one that is taken already.
 
         Raises:
             ArgumentsError: arguments that do not fit; the function was not called.
             Exception: whatever the function raised.
         """
-        keywords = self.signature.validate(arguments)
-        if self.signature.context is not None:
-            keywords[self.signature.context] = context
-        if self.signature.is_async:
-            return await self.function(**keywords)
-        result: Any = await in_thread(partial(self.function, **keywords), limiter)
+        signature = self.signature
+        keywords = signature.validate(arguments)
+        if signature.context is not None or signature.hidden:
+            keywords = await signature.settled(signature.inject(keywords, context))
+        if signature.is_async:
+            return await signature.call(self.function, keywords)
+        result: Any = await in_thread(partial(signature.call, self.function, keywords), limiter, place=place)
         return await result if inspect.isawaitable(result) else result
 
     def text(self, value: object) -> str:
@@ -105,9 +129,13 @@ def result_text(value: object, *, name: str = "the tool") -> str:
 
     Raises:
         NotSerializable: a value that is neither text, JSON, a dataclass nor a pydantic model.
-        ResultTooLarge: more JSON than any model could read.
+        ResultTooLarge: ten million bytes are the most that is kept.
     """
-    return value if isinstance(value, str) else result_json(value, limit=_RESULT_LIMIT, name=name)
+    if not isinstance(value, str):
+        return result_json(value, limit=_RESULT_LIMIT, name=name)
+    if len(value) > _RESULT_LIMIT:
+        raise ResultTooLarge(name, len(value), _RESULT_LIMIT)
+    return value
 
 
 @overload
@@ -122,6 +150,8 @@ def tool(
     timeout: float | None = 30.0,
     idempotent: bool = False,
     alone: bool = False,
+    concurrency_limit: int | None = None,
+    shown: int | None = SHOWN,
     keywords: Collection[str] = (),
     strict: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
@@ -136,12 +166,15 @@ def tool(
     timeout: float | None = 30.0,
     idempotent: bool = False,
     alone: bool = False,
+    concurrency_limit: int | None = None,
+    shown: int | None = SHOWN,
     keywords: Collection[str] = (),
     strict: bool | None = None,
 ) -> Any:
     """Declare a function, async or not, as a tool: ``@tool`` or ``@tool(timeout=5)``.
 
-    A parameter annotated with `Context` is injected; the model fills the others, which need annotations.
+    A parameter annotated with `Context` is injected, and so are those marked `Hidden`; the model fills the others,
+    which need annotations. In a class it declares a method: each object has the tool bound to itself (see `Toolset`).
 
     Args:
         name: What models call it; the function's own name by default.
@@ -149,6 +182,10 @@ def tool(
         timeout: Seconds of one call, None for no limit. What takes minutes is a task.
         idempotent: Calling it twice does no harm: it is called again when a crash interrupted it.
         alone: It never runs beside other calls of the same reply.
+        concurrency_limit: So many calls of it run at once in a worker, of all its conversations; None: any number. One
+            that has to wait for longer than those before it may take is answered as busy; nothing was done then.
+        shown: Characters of its result that a model is shown; the rest is kept, and read with ``read_result``. None:
+            all of it.
         keywords: Words of any language that hint at this tool; only the ``offline`` model reads them.
         strict: True insists that the arguments have a strict schema, False gives it up, None takes it where it is
             possible.
@@ -158,7 +195,8 @@ def tool(
     """
 
     def declare(function: Callable[..., Any]) -> Tool:
-        signature = signature_of(function, name=name, context_types=(Context,), strict=strict)
+        method = _is_method(function)
+        signature = signature_of(function, name=name, context_types=(Context,), strict=strict, receiver=method)
         return Tool(
             function=function,
             signature=signature,
@@ -169,6 +207,19 @@ def tool(
             idempotent=idempotent,
             alone=alone,
             keywords=keywords_option(signature.name, keywords),
+            concurrency_limit=concurrency_limit,
+            shown=shown,
+            is_method=method,
         )
 
     return declare if function is None else declare(function)
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Whether a function is being declared in the body of a class: the object comes later."""
+    if not isinstance(function, FunctionType):
+        return False
+    scope = function.__qualname__.rpartition(".")[0]
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    inside = bool(scope) and not scope.endswith("<locals>")
+    return inside and names[:1] == ("self",) and "self" not in function.__annotations__

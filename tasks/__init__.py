@@ -8,6 +8,7 @@ from .context import TaskOutcome as TaskOutcome
 from .errors import FrontdeskError as FrontdeskError
 from .errors import Retry as Retry
 from .errors import ToolError as ToolError
+from .hidden import Hidden as Hidden
 from .registry import TaskFunction as TaskFunction
 from .registry import task as task
 from .retry import RetryPolicy as RetryPolicy

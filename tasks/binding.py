@@ -34,8 +34,8 @@ def binding_of(parameters: Sequence[inspect.Parameter]) -> Binding:
     """The binding for a function's parameters, those left out that are bound already."""
     kinds = {one.kind: one.name for one in parameters}
     rest = kinds.get(inspect.Parameter.VAR_POSITIONAL)
-    by_position = [inspect.Parameter.POSITIONAL_ONLY]
+    by_position: set[object] = {inspect.Parameter.POSITIONAL_ONLY}
     if rest is not None:  # whatever stands before *args can only be passed by position
-        by_position.append(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        by_position.add(inspect.Parameter.POSITIONAL_OR_KEYWORD)
     positional = tuple((one.name, one.default) for one in parameters if one.kind in by_position)
     return Binding(positional, rest, kinds.get(inspect.Parameter.VAR_KEYWORD))

@@ -6,7 +6,7 @@ request, so a tool that has one is offered without strict mode. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from .schema import JSON, is_array, is_object
 
@@ -61,5 +61,5 @@ def _levels(node: JSON) -> int:
     """Objects and lists inside of each other. What a reference leads to counts by itself: it may lead round."""
     deepest = max(map(_levels, _below(node)), default=0)
     kind: Any = node.get("type")
-    kinds = cast("list[Any]", kind) if is_array(kind) else [kind]
+    kinds = kind if is_array(kind) else [kind]
     return deepest + (1 if {"object", "array"}.intersection(kinds) else 0)

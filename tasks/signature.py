@@ -99,6 +99,10 @@ class Signature:
                     raise
         return arguments
 
+    def may_leave_out(self, name: str) -> bool:
+        """Whether a hidden parameter has a default."""
+        return name in self._optional
+
     async def settled(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments, with hidden ones that are awaitable awaited, in place."""
         for name, mark in self.hidden.items():

@@ -470,6 +470,114 @@ async def test_a_result_that_cannot_be_shown_is_an_error_that_says_that_the_tool
     assert "make returned a object, which cannot be stored" in caplog.text
 
 
+async def test_a_result_that_is_too_large_is_an_error_that_says_how_large() -> None:
+    output = await output_of(lambda: "x" * 10_000_001)
+    assert output.output.endswith("ran, but its result is too large, 10,000,001 bytes. Ask it for less.")
+    assert output.error
+
+
+# --- a limit on the calls of one tool
+
+
+class Crowd:
+    """Calls of one tool, begun all at once; each holds its place until it is let go."""
+
+    def __init__(self, limit: int, *, blocking: bool, timeout: float | None = 30.0) -> None:
+        self.inside, self.most, self.begun = 0, 0, 0
+        self.changed = anyio.Condition()
+        self.gate = threading.Event()
+        self.places = Places()
+        function: Any = self._block if blocking else self._await
+        self.tool = tool(name="crowd", concurrency_limit=limit, timeout=timeout)(function)
+
+    def _enter(self) -> None:
+        self.inside += 1
+        self.begun += 1
+        self.most = max(self.most, self.inside)
+
+    async def _await(self) -> None:
+        self._enter()
+        await anyio.lowlevel.checkpoint()
+        self.inside -= 1
+
+    def _block(self) -> None:
+        self._enter()
+        self.gate.wait(30)
+        self.inside -= 1
+
+    async def call(self, number: int = 0) -> CallOutput:
+        return await run_tool(self.tool, Call(f"call_{number}", "crowd", "{}"), CONTEXT, places=self.places)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_no_more_calls_of_a_tool_run_than_it_allows(blocking: bool) -> None:
+    crowd = Crowd(2, blocking=blocking)
+    crowd.gate.set()
+    with anyio.fail_after(30):
+        outputs = await asyncio.gather(*(crowd.call(number) for number in range(12)))
+    assert [one.output for one in outputs] == ["Done."] * 12
+    assert (crowd.begun, crowd.inside) == (12, 0)
+    assert 1 <= crowd.most <= 2
+
+
+async def test_waiting_for_a_place_is_no_part_of_a_call_s_time() -> None:
+    both = [anyio.Event(), anyio.Event()]
+
+    async def slow() -> str:
+        mine = both.pop()
+        with anyio.move_on_after(0.06):
+            await mine.wait()
+        return "slow"
+
+    limited, places = tool(concurrency_limit=1, timeout=0.1)(slow), Places()
+    calls = [run_tool(limited, Call(f"call_{number}", "slow", ""), CONTEXT, places=places) for number in range(2)]
+    with anyio.fail_after(30):
+        outputs = await asyncio.gather(*calls)
+    assert [one.output for one in outputs] == ["slow", "slow"]
+
+
+async def test_a_call_that_gets_no_place_is_answered_and_never_run() -> None:
+    crowd = Crowd(1, blocking=True, timeout=0.01)
+    with anyio.fail_after(30):
+        assert (await crowd.call(1)).kind == "timeout"  # its thread goes on, and holds the place
+        busy = await crowd.call(2)
+        assert (busy.output, busy.kind) == (
+            "The tool crowd is busy with other calls, and this one was not begun. Try again later.",
+            "timeout",
+        )
+        assert crowd.begun == 1
+        crowd.gate.set()
+        while (output := await crowd.call(3)).error:  # until the first one's thread has ended
+            assert "busy" in output.output
+    assert (output.output, crowd.begun) == ("Done.", 2)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_place_comes_back_however_a_call_ends(blocking: bool) -> None:
+    crowd = Crowd(1, blocking=blocking)
+    crowd.gate.set()
+    with anyio.fail_after(30):
+        wrong = await run_tool(crowd.tool, Call("call_0", "crowd", '{"a": 1}'), CONTEXT, places=crowd.places)
+        assert "a: unknown" in wrong.output
+        for steps in range(8):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(crowd.call, steps)
+                tasks.start_soon(crowd.call, steps)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        assert (await crowd.call(9)).output == "Done."
+
+
+async def test_a_limit_counts_the_calls_of_both_agents_that_have_the_tool() -> None:
+    crowd = Crowd(1, blocking=False)
+    other = replace(crowd.tool)
+    with anyio.fail_after(30):
+        calls = [run_tool(one, Call("call_1", "crowd", ""), CONTEXT, places=crowd.places) for one in (crowd.tool, other)]
+        await asyncio.gather(*calls)
+    assert crowd.most == 1
+
+
 # --- time-outs
 
 
