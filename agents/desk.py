@@ -18,7 +18,7 @@ from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
 from .desk_options import DeskOptions, Options
 from .errors import DeskError
 from .model import Model, ToolSpec
-from .roster import reachable, task_functions
+from .roster import check_hidden, reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
 from .team import Team
 
@@ -45,7 +45,8 @@ class Desk(Generic[D]):
         options: Everything else, by keyword: `DeskOptions` says what there is and what it means.
 
     Raises:
-        DeskError: an unknown colleague, two agents or two tasks of one name, a name or an option that cannot be one.
+        DeskError: an unknown colleague, two agents or two tasks of one name, a name or an option that cannot be one, a
+            hidden parameter that the dependencies have nothing for.
     """
 
     @overload
@@ -70,6 +71,8 @@ class Desk(Generic[D]):
             )
         for one in sorted(set(self.tasks) & set(self.agents)):
             raise DeskError(f"{one!r} is a task function and an agent; create_task could not tell them apart")
+        if not callable(dependencies):
+            check_hidden(self.agents.values(), dependencies)
         self.catalogs: Mapping[str, Catalog] = {one.name: self._catalog(one) for one in self.agents.values()}
 
     @property

@@ -46,10 +46,11 @@ class MissingDependency(InvalidOption):
 
 def dependency(dependencies: Any, name: str) -> Any:
     """What dependencies have under a name: an attribute, or the key of a mapping. Raises MissingDependency."""
-    if isinstance(dependencies, Mapping):
-        known = cast("Mapping[str, Any]", dependencies)
+    given: object = dependencies
+    if isinstance(given, Mapping):
+        known = cast("Mapping[str, Any]", given)
         if name in known:
             return known[name]
-    elif hasattr(dependencies, name):
-        return getattr(dependencies, name)
+    elif hasattr(given, name):
+        return getattr(given, name)
     raise MissingDependency(name, dependencies)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from anyio import CapacityLimiter
 
 from frontdesk.agents.calls import Call, CallOutput, one_by_one, run_calls, run_tool, unknown_tool
 from frontdesk.agents.context import Context
+from frontdesk.agents.places import Places
 from frontdesk.agents.tool import Tool, tool
 from frontdesk.tasks.errors import ToolError
 
@@ -471,7 +473,10 @@ async def test_a_result_that_cannot_be_shown_is_an_error_that_says_that_the_tool
 
 
 async def test_a_result_that_is_too_large_is_an_error_that_says_how_large() -> None:
-    output = await output_of(lambda: "x" * 10_000_001)
+    def fetch() -> str:
+        return "x" * 10_000_001
+
+    output = await output_of(fetch)
     assert output.output.endswith("ran, but its result is too large, 10,000,001 bytes. Ask it for less.")
     assert output.error
 
@@ -573,7 +578,9 @@ async def test_a_limit_counts_the_calls_of_both_agents_that_have_the_tool() -> N
     crowd = Crowd(1, blocking=False)
     other = replace(crowd.tool)
     with anyio.fail_after(30):
-        calls = [run_tool(one, Call("call_1", "crowd", ""), CONTEXT, places=crowd.places) for one in (crowd.tool, other)]
+        calls = [
+            run_tool(one, Call("call_1", "crowd", ""), CONTEXT, places=crowd.places) for one in (crowd.tool, other)
+        ]
         await asyncio.gather(*calls)
     assert crowd.most == 1
 

@@ -120,7 +120,7 @@ def test_the_same_name_in_two_toolsets_is_two_tools() -> None:
 
 
 def test_one_toolset_twice_is_a_clash() -> None:
-    with pytest.raises(DeskError, match="agent a has two tools named 'orders-status'"):
+    with pytest.raises(DeskError, match="agent a has two tools named 'orders-sell'"):
         Agent("a", tools=[Orders(Shop()), Orders(Shop())])
 
 
@@ -142,7 +142,7 @@ def test_two_methods_of_one_name_are_an_error_when_the_class_is_made() -> None:
 
         class Twice(Toolset):  # pyright: ignore[reportUnusedClass]
             @tool
-            def status(self) -> None: ...
+            def status(self) -> None: ...  # pyright: ignore[reportRedeclaration]
 
             @tool  # type: ignore[no-redef]
             def status(self, order_id: int) -> None: ...  # noqa: F811

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, create_model
@@ -34,9 +34,8 @@ def deep(levels: int) -> Any:
 
 
 def wide(count: int) -> type[BaseModel]:
-    return cast(
-        "type[BaseModel]", create_model("Wide", **cast(Any, {f"p{number}": (int, ...) for number in range(count)}))
-    )
+    fields: Any = {f"p{number}": (int, ...) for number in range(count)}
+    return create_model("Wide", **fields)
 
 
 FITS = [enum(1_000, 15), enum(250, 400), enum(1, 110_000), deep(9), wide(4_999)]

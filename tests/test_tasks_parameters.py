@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NotRequired, Required, TypeVar
+from typing import Annotated, Any, Generic, NotRequired, Required, TypeVar, cast
 
 import pytest
 from pydantic import Field
@@ -118,7 +118,7 @@ def test_a_typed_dict_of_keywords_is_its_fields() -> None:
 
 
 def test_a_field_of_the_keywords_that_is_a_parameter_too_is_refused() -> None:
-    def twice(first: int, *colour: str, **look: Unpack[Look]) -> None: ...
+    def twice(first: int, *colour: str, **look: Unpack[Look]) -> None: ...  # type: ignore[misc]
 
     with pytest.raises(InvalidOption, match="twice: two parameters are called 'colour'"):
         signature_of(twice)
@@ -199,7 +199,7 @@ def test_a_model_that_sends_one_is_refused_without_being_told_of_it(name: str) -
     assert str(told.value) == f"The arguments of order do not fit: {name}: unknown; it takes item."
 
 
-@pytest.mark.parametrize("dependencies", [None, {}, Point(1)])
+@pytest.mark.parametrize("dependencies", [None, cast("dict[str, int]", {}), Point(1)])
 def test_what_is_not_there_is_named(dependencies: Any) -> None:
     def use(name: Annotated[str, Hidden()]) -> None: ...
 

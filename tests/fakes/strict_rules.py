@@ -54,7 +54,8 @@ class _Whole:
         self._count(node)
         for name, below in _below(node):
             yield from self.node(below, (*path, name), level)
-        for name, definition in (node.get("$defs") or {}).items():
+        definitions: JSON = node.get("$defs") or {}
+        for name, definition in definitions.items():
             yield from self.node(definition, ("$defs", name))
         if "$defs" in node and path:
             yield f"{at} '$defs' is only permitted at the top level."
@@ -74,7 +75,7 @@ class _Whole:
         if node.get("description") == "":
             yield f"{at} an empty description says nothing."
         if "object" in kinds:
-            properties = (node.get("properties") or {}).keys()
+            properties: JSON = node.get("properties") or {}
             if node.get("additionalProperties") is not False:
                 yield f"{at} 'additionalProperties' is required to be supplied and to be false."
             if "required" not in node or set(node["required"]) != set(properties):
