@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from .guard import guarded
 from .http import routes, unknown
 from .service import Service
 
@@ -20,10 +22,15 @@ def application(service: Service) -> Starlette:
         if service.worker is not None:
             service.worker.start()
         try:
-            yield
+            async with anyio.create_task_group() as group:
+                group.start_soon(service.watch)
+                yield
+                group.cancel_scope.cancel()
         finally:
             await service.stop()
 
-    app = Starlette(routes=routes(service), lifespan=lifespan, exception_handlers={HTTPException: unknown})
+    app = Starlette(
+        routes=guarded(service, routes(service)), lifespan=lifespan, exception_handlers={HTTPException: unknown}
+    )
     app.state.service = service
     return app

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ..agents.desk import Desk
 from ..agents.errors import DeskError
 from ..broker.database import Database
-from .auth import Door
+from . import tokens
+from .door import Authenticate, Door
 from .limits import Limits
 from .service import Service
 from .settings import Settings
@@ -26,9 +27,25 @@ if TYPE_CHECKING:
 
 def find_desk(where: str) -> Desk[Any]:
     """The desk named ``module:attribute``, looked for in the working directory first. Raises DeskError."""
+    found = _find(where, "desk", "a desk")
+    if not isinstance(found, Desk):
+        module_name, _, attribute = where.partition(":")
+        raise DeskError(f"{module_name} has no desk named {attribute or 'desk'!r}; make one with `desk = Desk(…)`")
+    return cast("Desk[Any]", found)  # type: ignore[redundant-cast] # basedpyright does not know its dependencies
+
+
+def find_authenticate(where: str) -> Authenticate:
+    """The function named ``module:attribute`` that says who a request comes from. Raises DeskError."""
+    found = _find(where, "authenticate", "a function")
+    if not callable(found):
+        raise DeskError(f"{where!r} names no function; write one with `def authenticate(request): …`")
+    return cast("Authenticate", found)
+
+
+def _find(where: str, usual: str, what: str) -> object:
     module_name, _, attribute = where.partition(":")
     if not module_name:
-        raise DeskError(f"{where!r} does not name a desk; write MODULE:NAME, for example shop:desk")
+        raise DeskError(f"{where!r} does not name {what}; write MODULE:NAME, for example shop:{usual}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -37,10 +54,7 @@ def find_desk(where: str) -> Desk[Any]:
         if error.name is None or not module_name.startswith(error.name):
             raise
         raise DeskError(f"there is no module {module_name!r} here; run this in the folder that holds it") from error
-    found = getattr(module, attribute or "desk", None)
-    if not isinstance(found, Desk):
-        raise DeskError(f"{module_name} has no desk named {attribute or 'desk'!r}; make one with `desk = Desk(…)`")
-    return cast("Desk[Any]", found)  # type: ignore[redundant-cast] # basedpyright does not know its dependencies
+    return getattr(module, attribute or usual, None)
 
 
 def choose_desk(where: str | None, folder: Path, settings: Settings) -> Desk[Any]:
@@ -100,7 +114,23 @@ def with_model(desk: Desk[Any], settings: Settings) -> Desk[Any]:
     return desk.using(default_model(settings)) if desk.lacks_model else desk
 
 
-def service_of(desk: Desk[Any], database: Database, settings: Settings, *, working: bool = True) -> Service:
+def door_of(settings: Settings) -> Door:
+    """Who is let in. Raises DeskError when ``authenticate`` names no function."""
+    return Door(
+        token=settings.token.get_secret_value(),
+        origins=settings.listed_origins,
+        authenticate=find_authenticate(settings.authenticate) if settings.authenticate else None,
+    )
+
+
+def wants_token(door: Door, database: Database) -> bool:
+    """Whether nobody is let in without one: then more than loopback may be listened on."""
+    return door.is_guarded or database.read_blocking(tokens.are_there)
+
+
+def service_of(
+    desk: Desk[Any], database: Database, settings: Settings, *, working: bool = True, door: Door | None = None
+) -> Service:
     """The desk with its embedded worker (unless not ``working``), as it is served. Close the database after the server
     has ended."""
     desk = with_model(desk, settings)
@@ -108,7 +138,7 @@ def service_of(desk: Desk[Any], database: Database, settings: Settings, *, worki
         desk,
         database,
         worker=worker_of(desk, database, settings) if working else None,
-        door=Door(token=settings.token.get_secret_value(), origins=settings.listed_origins),
+        door=door or door_of(settings),
         limits=Limits(stall_seconds=settings.stall_seconds),
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from . import db_commands, queue_commands, task_commands
+from . import db_commands, queue_commands, task_commands, token_commands
 from .commands import (
+    Authenticate,
     Conversation,
     Database,
     DeskName,
@@ -16,6 +17,8 @@ from .commands import (
     Queues,
     ServerAddress,
     Tasks,
+    TLSCertificate,
+    TLSKey,
     Token,
     Turns,
     epilog,
@@ -37,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(task_commands.app, name="tasks")
 app.add_typer(queue_commands.app, name="queues")
+app.add_typer(token_commands.app, name="tokens")
 app.add_typer(db_commands.app, name="db")
 
 
@@ -56,6 +60,9 @@ def serve(
     database: Database = None,
     folder: Folder = Path(),
     token: Token = None,
+    authenticate: Authenticate = None,
+    tls_cert: TLSCertificate = None,
+    tls_key: TLSKey = None,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Run no turns and tasks here.")] = False,
     turns: Turns = None,
     tasks: Tasks = None,
@@ -63,21 +70,28 @@ def serve(
 ) -> None:
     """Serve a desk over WebSocket and HTTP, with a worker inside.
 
-    The database is sqlite:///frontdesk.db in this folder unless another is given. Without a token the server listens on
-    this machine only. Ctrl-C stops it: clients are told, running work is given back, nothing is lost.
+    The database is sqlite:///frontdesk.db in this folder unless another is given. Without a token (--token, `frontdesk
+    tokens create`, --authenticate) the server listens on this machine only. Ctrl-C stops it: clients are told, running
+    work is given back, nothing is lost.
     """
-    from .assembly import choose_desk, open_database, service_of
+    from .assembly import choose_desk, door_of, open_database, service_of, wants_token
     from .serving import Server, address_of, listen
+    from .tls import tls_of
 
-    chosen = settings(host=host, port=port, database=database, token=token, turns=turns, tasks=tasks, queues=queues)
+    chosen = settings(
+        host=host, port=port, database=database, token=token, turns=turns, tasks=tasks, queues=queues,
+        authenticate=authenticate, tls_cert=tls_cert, tls_key=tls_key,
+    )  # fmt: skip
     log_to_stderr(chosen)
     share_processor()
-    with listen(chosen.host, chosen.port, guarded=bool(chosen.token.get_secret_value())) as socket:
-        found = choose_desk(desk, folder, chosen)
-        with open_database(chosen) as storage:
-            server = Server(service_of(found, storage, chosen, working=not no_worker))
-            typer.echo(f"{found.name} is served at {address_of(socket)}/v1 (Ctrl-C stops it)")
-            server.run([socket])
+    found, door, tls = choose_desk(desk, folder, chosen), door_of(chosen), tls_of(chosen)
+    with (
+        open_database(chosen) as storage,
+        listen(chosen.host, chosen.port, guarded=wants_token(door, storage)) as socket,
+    ):
+        server = Server(service_of(found, storage, chosen, working=not no_worker, door=door), tls=tls)
+        typer.echo(f"{found.name} is served at {address_of(socket, tls=tls is not None)}/v1 (Ctrl-C stops it)")
+        server.run([socket])
 
 
 @app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk --processes 4"))

@@ -69,6 +69,20 @@ Token = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="What clients must show; better in FRONTDESK_TOKEN.", show_default=False),
 ]
+Authenticate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION", help="A function of yours that says who a request comes from.", show_default=False
+    ),
+]
+TLSCertificate = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", metavar="FILE", help="Certificate chain, for https.", show_default=False),
+]
+TLSKey = Annotated[
+    Path | None,
+    typer.Option("--tls-key", metavar="FILE", help="Its private key, when that lies elsewhere.", show_default=False),
+]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -34,7 +34,7 @@ class Connection:
         self._session, self._limits, self._receive = session, session.limits, receive
         self._follows = Follows()
         self._writer = Writer(session, self._follows, send, transport)
-        self._draining = False
+        self._draining = self._over = False
 
     async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
         """Returns when the connection has ended, whoever ended it."""
@@ -57,12 +57,17 @@ class Connection:
         self._draining = True
         self._writer.say(outgoing.draining(seconds))
 
+    def end(self) -> None:
+        """Takes nothing more, and closes: the client may not be here any longer."""
+        self._over = True
+        self._writer.close(1008, "your token is not valid any more")
+
     # --- reading
 
     async def _read(self) -> None:
         bad = 0
         while (received := await self._receive())["type"] != "websocket.disconnect":
-            if bad >= self._limits.bad_messages:
+            if self._over or bad >= self._limits.bad_messages:
                 continue  # it is being closed
             bad = 0 if await self._take(received.get("text")) else bad + 1
             if bad >= self._limits.bad_messages:

@@ -45,6 +45,7 @@ def upgrade(database: Database = None, as_json: AsJSON = False) -> None:
     from ..broker.database import Database as Opened
     from ..broker.inspection import schema_of
     from ..broker.urls import engine_of
+    from .token_table import AccessToken  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
     url = _url(database)
     before = schema_of(engine_of(url))

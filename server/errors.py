@@ -8,8 +8,10 @@ FrontdeskError
     ├── UnsupportedParameter  400 unsupported_parameter
     ├── InvalidKey            401 invalid_api_key
     ├── ForbiddenOrigin       403 forbidden_origin
+    ├── OperatorWanted        403 operator_required
     ├── ModelNotFound         404 model_not_found
     ├── MessageTooLarge       413 message_too_large
+    ├── UnsupportedEncoding   415 invalid_request
     ├── RateLimited           429 rate_limit_exceeded
     ├── Draining              503 draining
     └── SteerFailed           a steer that is returned to its sender
@@ -95,6 +97,12 @@ class ForbiddenOrigin(WireError):
         super().__init__(403, "forbidden_origin", message)
 
 
+class OperatorWanted(WireError):
+    def __init__(self) -> None:
+        message = "this concerns all tenants and is for operators: show FRONTDESK_TOKEN, or a token that was created "
+        super().__init__(403, "operator_required", message + "with --operator")
+
+
 class ModelNotFound(WireError):
     def __init__(self, wanted: str, known: Iterable[str]) -> None:
         message = f"model {wanted!r} not found; this desk answers to {', '.join(known)}"
@@ -104,6 +112,11 @@ class ModelNotFound(WireError):
 class MessageTooLarge(WireError):
     def __init__(self, message: str) -> None:
         super().__init__(413, "message_too_large", message)
+
+
+class UnsupportedEncoding(WireError):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(415, "invalid_request", f"a body is taken as it is, not as {encoding[:40]!r}")
 
 
 class RateLimited(WireError):

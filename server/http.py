@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from . import http_queues, http_responses, http_tasks
+from . import http_queues, http_responses, http_tasks, http_tokens
 from .call import Call, Endpoint
 from .errors import WireError, told
+from .guard import principal_of
 from .replies import answer, problem
 from .service import Service
 from .upgrade import Upgrade
@@ -33,6 +34,7 @@ ENDPOINTS: Final = (
     *http_responses.ENDPOINTS,
     *http_tasks.ENDPOINTS,
     *http_queues.ENDPOINTS,
+    *http_tokens.ENDPOINTS,
 )
 
 
@@ -56,7 +58,7 @@ def _route(service: Service, endpoint: Endpoint) -> Route:
 
     async def answered(request: Request) -> Response:
         try:
-            session = service.session(service.identify(request.headers))
+            session = service.session(principal_of(request.scope))
             return await endpoint.handler(Call(request, session, service))
         except Exception as error:
             return problem(told(error))

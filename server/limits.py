@@ -21,5 +21,6 @@ class Limits:
     connections: int = 1_000  # per tenant; beyond: 429 at the upgrade
     stall_seconds: float = 20.0  # a send that makes no progress for so long: cut off with 1013
     lag_events: int = 10_000  # live events behind while a send is blocked: cut off with 1013
+    recheck_seconds: float = 5.0  # after so long, open connections are asked again whether they may be here
     ping_seconds: float = 20.0
     ping_timeout: float = 20.0

@@ -36,12 +36,17 @@ class Remote:
             "GET", "/".join(quote(part, safe="") for part in path) + (f"?{urlencode(given)}" if given else "")
         )
 
-    def post(self, *path: str) -> Any:
-        return self._ask("POST", _joined(path))
+    def post(self, *path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._ask("POST", _joined(path), None if body is None else json.dumps(body).encode())
 
-    def _ask(self, method: str, path: str) -> Any:
+    def delete(self, *path: str) -> Any:
+        return self._ask("DELETE", _joined(path))
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         try:
-            request = Request(f"{self._address}/v1/{path}", method=method)
+            request = Request(f"{self._address}/v1/{path}", body, method=method)
+            if body is not None:
+                request.add_header("Content-Type", "application/json")
             if self._token:
                 request.add_header("Authorization", f"Bearer {self._token}")
             with urlopen(request, timeout=SECONDS) as reply:

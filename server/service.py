@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import anyio
+from starlette.requests import HTTPConnection
 
 from ..broker.connection import Connection as Storage
 from ..broker.database import Database
 from ..broker.errors import DatabaseError
-from .auth import Door, Identity
-from .errors import RateLimited
+from .auth import Principal
+from .door import Door
+from .errors import InvalidKey, RateLimited, WireError
+from .keyring import Keyring, is_over
 from .limits import Limits
 from .session import Served, Session
 
@@ -40,6 +45,15 @@ class Connected(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Visit:
+    """Somebody who was let in and is still here; ``end`` shows them out."""
+
+    request: HTTPConnection
+    principal: Principal
+    end: Callable[[], None]
+
+
 class Service:
     """What the routes share. Give it a database that is open; close that after the server has ended."""
 
@@ -58,17 +72,15 @@ class Service:
         self.door, self.limits = door or Door(), limits or Limits()
         self.drain_seconds, self.grace_seconds = drain_seconds, grace_seconds
         self.draining = False
+        self.keyring = Keyring(database)
         self._connections: dict[Connected, str] = {}
+        self._visits: set[Visit] = set()
         self._of_tenant: Counter[str] = Counter()
         self.left = anyio.Event()  # set, and made anew, each time a connection ends
 
-    def identify(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Identity:
-        """Who this request comes from. Raises InvalidKey, ForbiddenOrigin."""
-        return self.door.identify(headers, subprotocols)
-
-    def session(self, identity: Identity) -> Session:
+    def session(self, principal: Principal) -> Session:
         """A client's dealings with the desk."""
-        return Session(database=self.database, desk=self.desk, tenant=identity.tenant, limits=self.limits)
+        return Session(database=self.database, desk=self.desk, tenant=principal.tenant, limits=self.limits)
 
     @property
     def connections(self) -> int:
@@ -91,6 +103,38 @@ class Service:
         self._of_tenant.subtract([self._connections.pop(connection)])
         self.left.set()
         self.left = anyio.Event()
+
+    @contextmanager
+    def visit(self, request: HTTPConnection, principal: Principal, end: Callable[[], None]) -> Generator[None]:
+        """Somebody is here for as long as the block runs; ``end`` is called when they may not be here any more."""
+        visit = Visit(request, principal, end)
+        self._visits.add(visit)
+        try:
+            yield
+        finally:
+            self._visits.discard(visit)
+
+    async def watch(self) -> None:
+        """Shows everybody out whose token has expired or was revoked. Runs for as long as the server does."""
+        while True:
+            await anyio.sleep(self.limits.recheck_seconds)
+            self.keyring.forget()
+            for visit in list(self._visits):
+                if visit in self._visits and not await self._may_stay(visit):
+                    log.info("a client is shown out: its token is not valid any more")
+                    visit.end()
+
+    async def _may_stay(self, visit: Visit) -> bool:
+        try:
+            found = await self.door.identify(visit.request, self.keyring)
+        except InvalidKey:
+            return False
+        except WireError:
+            return True  # an origin does not change
+        except Exception as error:
+            log.warning("who is connected cannot be checked: %s", error)
+            return not is_over(visit.principal)
+        return found.tenant == visit.principal.tenant
 
     async def problem(self) -> str | None:
         """Why no input should be sent here now; None when all is well."""

@@ -23,6 +23,7 @@ from .auth import is_loopback
 from .errors import AddressError
 from .httpprotocol import AbortableHTTP
 from .service import Service
+from .tls import TLS
 from .websocket import AbortableWebSocket
 
 BACKLOG: Final = 2_048
@@ -31,7 +32,7 @@ BACKLOG: Final = 2_048
 class Server(uvicorn.Server):
     """Serves one service. ``run`` returns after SIGINT or SIGTERM (unless ``embedded``), or after `stop`."""
 
-    def __init__(self, service: Service, *, embedded: bool = False) -> None:
+    def __init__(self, service: Service, *, embedded: bool = False, tls: TLS | None = None) -> None:
         self._service, self._embedded = service, embedded
         limits = service.limits
         super().__init__(
@@ -48,6 +49,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=10,
+                ssl_certfile=None if tls is None else tls.certificate,
+                ssl_keyfile=None if tls is None else tls.key,
             )
         )
 
@@ -86,7 +89,8 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     is asked for (``guarded``)."""
     if not guarded and not is_loopback(host):
         raise AddressError(
-            f"without a token this server listens on loopback only, not on {host}; set --token or FRONTDESK_TOKEN"
+            f"without a token this server listens on loopback only, not on {host}; set FRONTDESK_TOKEN (or --token), "
+            "or make one with `frontdesk tokens create"
         )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -107,7 +111,8 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     return listening
 
 
-def address_of(listening: socket.socket) -> str:
+def address_of(listening: socket.socket, *, tls: bool = False) -> str:
     """The HTTP address of a socket that listens."""
+    scheme = "https" if tls else "http"
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

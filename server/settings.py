@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     database: str | None = None  # a URL; each command has its own default
     server: str | None = None  # where `frontdesk tasks` and `chat --server` look
     token: SecretStr = SecretStr("")
+    authenticate: str = ""  # module:function; who a request comes from
+    tls_cert: Path | None = None
+    tls_key: Path | None = None  # where it is not in the same file
     origins: str = ""  # separated by commas
     log_level: str = "warning"
     drain_seconds: float = Field(1.0, ge=0, le=3_600)  # between the notice and the closing of the sockets

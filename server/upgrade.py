@@ -10,9 +10,10 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from . import replies
+from .auth import answering
 from .connection import Connection
 from .errors import InvalidRequest, WireError
+from .guard import principal_of, refuse
 from .protocol import Subscribe, subscribe
 from .service import Service
 from .websocket import EXTENSION, Transport
@@ -26,21 +27,21 @@ class Upgrade:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        service = self._service
+        service, principal = self._service, principal_of(scope)
         try:
-            identity = service.identify(socket.headers, cast(list[str], scope["subprotocols"]))
-            service.check_room(identity.tenant)
+            service.check_room(principal.tenant)
             subscriptions = resumed(socket.query_params)
         except WireError as error:
-            await _deny(socket, error)
+            await refuse(error, scope, receive, send)
             return
-        await socket.accept(identity.subprotocol)
-        connection = Connection(service.session(identity), receive, send, _transport(scope))
-        service.enter(connection, identity.tenant)
-        try:
-            await connection.run(subscriptions)
-        finally:
-            service.leave(connection)
+        await socket.accept(answering(cast(list[str], scope["subprotocols"])))
+        connection = Connection(service.session(principal), receive, send, _transport(scope))
+        with service.visit(socket, principal, connection.end):
+            service.enter(connection, principal.tenant)
+            try:
+                await connection.run(subscriptions)
+            finally:
+                service.leave(connection)
 
 
 def resumed(query: QueryParams) -> list[Subscribe]:
@@ -50,14 +51,6 @@ def resumed(query: QueryParams) -> list[Subscribe]:
         raise InvalidRequest("after: give one for each conversation, or none", "after")
     pairs = zip_longest(conversations, cursors)
     return [subscribe({"conversation": conversation, "after": after}) for conversation, after in pairs]
-
-
-async def _deny(socket: WebSocket, error: WireError) -> None:
-    """Answers the upgrade with an HTTP error, where the server can."""
-    if "websocket.http.response" in cast(Mapping[str, Any], socket.scope.get("extensions", {})):
-        await socket.send_denial_response(replies.problem(error))
-    else:
-        await socket.close(1008, error.code)
 
 
 def _transport(scope: Scope) -> Transport | None:

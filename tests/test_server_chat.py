@@ -12,10 +12,10 @@ import pytest
 from anyio.abc import TaskGroup
 
 from frontdesk.broker.database import Database
-from frontdesk.server.auth import Door
 from frontdesk.server.chat import Chat, recall
 from frontdesk.server.commands import Exit
 from frontdesk.server.dialog import Dialog, Ended, News, Refused, Remark, Said, TaskNews
+from frontdesk.server.door import Door
 from frontdesk.server.errors import AddressError
 from frontdesk.server.service import Service
 from frontdesk.server.typed import Typed

@@ -37,6 +37,9 @@ COMMANDS = (
     "queues list",
     "queues pause",
     "queues resume",
+    "tokens create",
+    "tokens list",
+    "tokens revoke",
 )
 
 

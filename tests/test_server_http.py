@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseUnreachable
-from frontdesk.server.auth import Door
+from frontdesk.server.door import Door
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
@@ -84,13 +84,12 @@ async def test_a_server_that_drains_is_alive_and_not_ready(address: str, service
 
 async def test_a_server_whose_database_is_closed_is_not_ready(tmp_path: Path, hand: HandWorker) -> None:
     database = Database.open(f"sqlite:///{tmp_path}/other.db", durable=False)
-    async with served(Service(hand.desk, database, drain_seconds=0.0)) as address:
+    async with served(Service(hand.desk, database, drain_seconds=0.0)) as address, client(address) as socket:
         database.close()
         assert (await ask(address, "GET", "/readyz")).status == 503
-        async with client(address) as socket:
-            await socket.create()
-            error = await socket.until("error")
-            assert (error["status"], error["error"]["code"]) == (503, "database_unavailable")
+        await socket.create()
+        error = await socket.until("error")
+        assert (error["status"], error["error"]["code"]) == (503, "database_unavailable")
 
 
 async def test_the_first_model_is_the_desk(address: str) -> None:

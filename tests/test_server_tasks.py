@@ -18,7 +18,7 @@ import pytest
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.schedules import GO_ON, Schedules, pause_schedule
-from frontdesk.server.auth import Door
+from frontdesk.server.door import Door
 from frontdesk.server.service import Service
 from frontdesk.server.task_lines import schedule_line
 from frontdesk.tasks.registry import task
