@@ -52,7 +52,8 @@ class Remote:
             with urlopen(request, timeout=SECONDS) as reply:
                 return json.load(reply)
         except HTTPError as error:
-            raise RemoteError(_message(error), error.code) from error
+            with error:
+                raise RemoteError(_message(error), error.code) from error
         except (URLError, HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise AddressError(
