@@ -10,6 +10,7 @@ FrontdeskError
 │   ├── DatabaseFull
 │   ├── DatabaseCorrupt
 │   ├── DatabaseUnreachable   no connection, no such folder, no rights
+│   ├── DatabaseRefused       a wrong password, an unknown user, no such database
 │   ├── DatabaseNewer         written by a newer version of Frontdesk
 │   ├── DatabaseForeign       not one of Frontdesk's
 │   ├── DatabaseOverloaded    too many writes are waiting
@@ -81,8 +82,18 @@ class DatabaseCorrupt(DatabaseError):
 
 
 class DatabaseUnreachable(DatabaseError):
-    def __init__(self, url: str, detail: str) -> None:
+    """``passing``: nobody answered, which may be different in a moment."""
+
+    def __init__(self, url: str, detail: str, *, passing: bool = False) -> None:
         super().__init__(f"the database {url} cannot be reached: {detail}")
+        self.url, self.detail, self.passing = url, detail, passing
+
+
+class DatabaseRefused(DatabaseError):
+    def __init__(self, url: str, detail: str) -> None:
+        super().__init__(
+            f"the database {url} let nobody in: {detail}; check the user, the password and the name in --database"
+        )
 
 
 class DatabaseNewer(DatabaseError):

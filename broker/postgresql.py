@@ -12,7 +12,7 @@ from typing import Any, Final
 import psycopg
 
 from .engine import Begun, Cursor, hide_password
-from .errors import DatabaseContended, DatabaseFull, DatabaseReadOnly, DatabaseUnreachable
+from .errors import DatabaseContended, DatabaseFull, DatabaseReadOnly, DatabaseRefused, DatabaseUnreachable
 from .notifications import PostgreSQLNeighbours
 from .statements import DialectName
 from .wakeups import Hub
@@ -22,6 +22,8 @@ CONNECT_SECONDS: Final = 5
 WRITER_SETTINGS: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'"
 # Serialization failure, deadlock, a lock that did not come, a query that was cancelled.
 CONTENDED: Final = ("40001", "40P01", "55P03", "57014")
+# Said by a server that takes nobody in at this moment.
+PASSING: Final = ("starting up", "shutting down", "recovery", "too many", "connection slots", "not currently accepting")
 # After a crash the numbers of transactions that had left no trace are given again, and then are somebody else's. A
 # recovery ends with a checkpoint, which knows the first of them.
 STATUS: Final = """
@@ -71,6 +73,8 @@ class PostgreSQL:
                 self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="frontdesk"
             )
         except psycopg.Error as error:
+            if _is_refused(str(error)):
+                raise DatabaseRefused(self.name, _text(error)) from error
             raise self.translate(error) from error
 
     def cursor(self, raw: psycopg.Connection[Any]) -> Cursor:
@@ -120,7 +124,7 @@ class PostgreSQL:
             case psycopg.errors.DiskFull():
                 return DatabaseFull(self.name)
             case psycopg.OperationalError() | psycopg.InterfaceError():
-                return DatabaseUnreachable(self.name, _text(error))
+                return DatabaseUnreachable(self.name, _text(error), passing=True)
             case _:
                 return error
 
@@ -133,6 +137,12 @@ class PostgreSQL:
 
 def _state(error: BaseException) -> str | None:
     return error.sqlstate if isinstance(error, psycopg.Error) else None
+
+
+def _is_refused(said: str) -> bool:
+    """Whether a server answered, and said no to this user or this database. (What psycopg raises for a connection that
+    was not made has no SQLSTATE.)"""
+    return "FATAL:" in said and not any(passing in said for passing in PASSING)
 
 
 def _text(error: BaseException) -> str:

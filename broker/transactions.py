@@ -5,6 +5,7 @@ What became of a commit whose answer was lost is asked of the database. Which fu
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -17,7 +18,7 @@ from .errors import DatabaseUnreachable
 log = logging.getLogger("frontdesk.writer")
 
 RECONNECT_SECONDS: Final = 10.0  # how long a function waits for a lost connection to come back
-RECONNECT_PAUSE: Final = 0.1
+RECONNECT_PAUSES: Final = (0.05, 0.1, 0.2, 0.4)  # seconds; from then on the last one
 
 
 class TransactionLost(Exception):
@@ -113,16 +114,19 @@ class Transactions:
     def reconnected(self) -> bool:
         """Tries to connect again, with pauses, until the database has been away for too long; whether it is
         connected."""
-        while not self._closing.is_set():
+        for tried in itertools.count():
+            if self._closing.is_set():
+                return False
             now = time.monotonic()
             self._lost_since = self._lost_since or now
             if now - self._lost_since >= RECONNECT_SECONDS:
                 return False
-            self._closing.wait(RECONNECT_PAUSE)
+            pause = RECONNECT_PAUSES[min(tried, len(RECONNECT_PAUSES) - 1)]
+            self._closing.wait(pause)
             try:
                 self.open()
             except Exception as error:
-                log.warning("the database is away, trying again: %s", error)
+                log.warning("%s; trying again every %g s, for %g s in all", error, pause, RECONNECT_SECONDS)
             else:
                 return True
-        return False
+        raise AssertionError("counting does not end")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ..agents.desk import Desk
 from ..agents.errors import DeskError
 from ..broker.database import Database
+from ..broker.opening import open_patiently
 from . import tokens
+from .auth import Door
 from .door import Authenticate, Door
 from .limits import Limits
 from .service import Service
@@ -90,7 +92,11 @@ def demo_desk(folder: Path, state: Path) -> Desk[Any]:
 @contextmanager
 def open_database(settings: Settings, default: str = "sqlite:///frontdesk.db") -> Generator[Database]:
     """The database, closed at the end. Raises a DatabaseError that says what to do."""
-    database = Database.open(settings.database or default)
+    database = open_patiently(
+        settings.database or default,
+        seconds=settings.database_wait_seconds,
+        told=lambda what: print(f"frontdesk: {what}", file=sys.stderr, flush=True),  # noqa: T201 - this is the program
+    )
     try:
         yield database
     finally:

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     host: str = DEFAULT_HOST
     port: int = Field(DEFAULT_PORT, ge=0, le=65_535)
     database: str | None = None  # a URL; each command has its own default
+    database_wait_seconds: float = Field(30.0, ge=0, le=3_600)  # at start, for a database server to be reached
     server: str | None = None  # where `frontdesk tasks` and `chat --server` look
     token: SecretStr = SecretStr("")
     authenticate: str = ""  # module:function; who a request comes from
