@@ -15,7 +15,6 @@ from ..agents.errors import DeskError
 from ..broker.database import Database
 from ..broker.opening import open_patiently
 from . import tokens
-from .auth import Door
 from .door import Authenticate, Door
 from .limits import Limits
 from .service import Service

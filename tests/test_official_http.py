@@ -285,7 +285,7 @@ async def test_what_is_not_stored_can_be_read_by_nobody(client: AsyncOpenAI) -> 
 async def test_a_refusal_says_what_was_wrong(
     client: AsyncOpenAI, fields: dict[str, Any], status: int, code: str, param: str
 ) -> None:
+    given: Any = {"model": "house", "input": "x", **fields}
     with pytest.raises(openai.APIStatusError) as caught:
-        given: Any = {"model": "house", "input": "x", **fields}
         await client.responses.create(**given)
     assert (caught.value.status_code, caught.value.code, caught.value.param) == (status, code, param)
