@@ -9,6 +9,7 @@ from ..broker.inbox import Entry
 from ..broker.runs import Run
 from ..tasks.states import TERMINAL
 from . import storage
+from .approvals import decisions
 from .batch import Ref
 from .entries import input_items, is_notice, notice_items
 from .journal import Journal
@@ -71,4 +72,7 @@ def enter(journal: Journal, entries: Sequence[Entry]) -> None:
         progress.step += 1
     new = [entry for entry in entries if not _is_told(entry, progress)]
     notices = notice_items(new, response_id, progress.step, progress.path[-1])
-    journal.enter(entries, input_items(entries, response_id, known), notices)
+    given = input_items(entries, response_id, known)
+    settled = decisions([one.body for one in given], journal.owed.open, known)
+    journal.enter(entries, given, notices)
+    journal.settle_approvals(settled)

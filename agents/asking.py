@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, assert_never, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import Final, assert_never
 
 from .catalog import Catalog
+from .choice import Choice, chosen
 from .errors import ModelError, ModelRefused, ModelUnavailable
 from .history import model_items
 from .journal import Journal
@@ -27,13 +29,16 @@ from .model import (
     ReplyDone,
     TextDelta,
     ToolSpec,
+    Usage,
 )
+from .owed import only_continues
 from .past import call_id_of, reaches_back
 from .team import Team
 
 log = logging.getLogger("frontdesk.loop")
 
 STREAM_REPEATS: Final = 2
+FIELDS: Final = tuple(one.name for one in fields(Usage))
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class Asking:
         self._team, self._journal, self._unanswered = team, journal, unanswered
         self.client_tools = client_tools(journal.about.request)
         self.client_names = frozenset(one.name for one in self.client_tools)
+        self._continues = only_continues(journal.items)
+        self._choice = Choice()
         self._call_ids: set[str] | None = None  # of this response
         self._heard = False
 
@@ -65,12 +72,20 @@ class Asking:
             progress.step += 1
             progress.model_calls += 1
             self._heard = False
+            model = self._team.model_of(catalog.agent)
+            step: JSON = {
+                "number": progress.step, "agent": catalog.agent.name, "model": model.name, "at": time.time()
+            }  # fmt: skip
+            progress.steps.append(step)
             try:
-                return await self._read(catalog, self._team.model_of(catalog.agent))
+                reply = await self._read(catalog, model)
+                step |= {"until": time.time(), "usage": used(reply.done.usage)}
+                return reply
             except ModelUnavailable as error:
                 # A model has tried again by itself as long as nothing had been heard of its answer.
                 if not self._heard or repeat == STREAM_REPEATS - 1:
                     raise
+                step["broken"] = True
                 log.warning("asking again after a broken stream: %s", error)
                 journal.interrupt()
         raise AssertionError("the loop above returns or raises")
@@ -101,14 +116,36 @@ class Asking:
                         assert_never(event)
         raise ModelUnavailable(model.name, "its answer ended before it was complete")
 
+    def refusal(self, name: str) -> str:
+        """Why a call of the last reply is not run: the choice of tools forbids it. Empty when it may be."""
+        return self._choice.refusal(name)
+
+    def _chosen(self, catalog: Catalog) -> Choice:
+        """The choice of tools that holds now. Raises ToolChoiceError."""
+        journal = self._journal
+        given = journal.about.request.get("tool_choice")
+        choice = chosen(given or catalog.agent.settings.tool_choice, catalog, self.client_names)
+        if not choice.forces:
+            return choice
+        called = journal.progress.tool_calls > 0 if given else journal.has_called(catalog.agent.name)
+        return choice.followed() if called or self._continues else choice
+
+    def _tools(self, catalog: Catalog) -> tuple[ToolSpec, ...]:
+        """The agent's tools and the client's; one that both declare is the agent's."""
+        known = catalog.names() if self.client_tools else ()
+        tools = catalog.specs + tuple(one for one in self.client_tools if one.name not in known)
+        allowed = self._choice.allowed
+        return tools if allowed is None else tuple(one for one in tools if one.name in allowed)
+
     def _request(self, catalog: Catalog, model: Model) -> ModelRequest:
         journal, agent = self._journal, catalog.agent
+        self._choice = self._chosen(catalog)
         extra = journal.about.request.get("instructions")
         return ModelRequest(
             instructions=f"{agent.instructions}\n\n{extra}" if extra else agent.instructions,
             items=self._items(model.name),
-            tools=catalog.specs + self.client_tools if self.client_tools else catalog.specs,
-            settings=_settings(catalog, journal.about.request, first=not journal.progress.tool_calls),
+            tools=self._tools(catalog),
+            settings=_settings(catalog, journal.about.request, self._choice),
             agent=agent.name,
         )
 
@@ -137,6 +174,11 @@ class Asking:
             known.add(call_id)
             unique.append(call if call_id == call.call_id else replace(call, call_id=call_id))
         return unique
+
+
+def used(usage: Usage) -> JSON:
+    """What a reply has used, without zeros: it is written with each commit of its turn."""
+    return {name: count for name in FIELDS if (count := getattr(usage, name))}
 
 
 async def _only_model_errors(model: Model, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -174,18 +216,11 @@ def may_run_side_by_side(catalog: Catalog, request: JSON) -> bool:
     return not forbidden and request.get("parallel_tool_calls") is not False
 
 
-def _settings(catalog: Catalog, request: JSON, *, first: bool) -> ModelSettings:
-    """The agent's settings with what the client asked for. A forced choice holds for the first request only: or it
-    would never end.
-    """
+def _settings(catalog: Catalog, request: JSON, choice: Choice) -> ModelSettings:
+    """The agent's settings with what the client asked for."""
     own = catalog.agent.settings
-    choice: Any = request.get("tool_choice") or own.tool_choice
-    if isinstance(choice, dict):
-        choice = cast(JSON, choice).get("name")
-    if not first and choice not in (None, "auto", "none"):
-        choice = "auto"
     given = {
         name: request[name] for name in ("temperature", "top_p", "max_output_tokens") if request.get(name) is not None
     }
     side_by_side = own.parallel_tool_calls if may_run_side_by_side(catalog, request) else False
-    return replace(own, tool_choice=choice, parallel_tool_calls=side_by_side, **given)
+    return replace(own, tool_choice=choice.mode, parallel_tool_calls=side_by_side, **given)

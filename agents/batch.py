@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..broker.events import Event
 from ..broker.inbox import Entry
@@ -22,6 +23,16 @@ class Ref:
     conversation_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the client is asked for: the output of a call, or whether a call may be run (``task``: by that one)."""
+
+    key: str  # call id, or the request's id
+    kind: Literal["output", "approval"]
+    item_id: str
+    task: str = ""
+
+
 @dataclass(slots=True)
 class Batch:
     """Built by the journal, written once, never changed after."""
@@ -32,6 +43,8 @@ class Batch:
     changed: list[StoredItem] = field(default_factory=list[StoredItem])
     closed: list[str] = field(default_factory=list[str])  # items whose deltas may go
     taken: list[Entry] = field(default_factory=list[Entry])  # of the inbox: what has entered the conversation
+    asked: list[Asked] = field(default_factory=list[Asked])
+    withdrawn: list[str] = field(default_factory=list[str])  # requests that need no answer any more
     agent: str | None = None  # the conversation moves to this agent
     next_sequence: int = 0
     state: str = "{}"

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from .agent import Agent
+from .approvals import needs_approval
 from .asking import may_run_side_by_side
 from .calls import Call, CallOutput, run_calls, run_tool, unknown_tool
 from .catalog import Catalog
@@ -66,8 +68,27 @@ class CallRuns:
             label, name = str(item.body.get("server_label")), str(item.body["name"])
             wire = name if label in ("desk", "tasks", "handoff") else f"{label}-{name}"
             call = FunctionCall(call_id, wire, str(item.body.get("arguments", "")))
-            found.append(self._catalog().open(call, self._client_names, interrupted=True))
+            catalog = self._team.catalogs.get(item.agent)  # who called: the conversation may have moved since
+            if catalog is None:
+                found.append(OpenCall(Call(call_id, wire, call.arguments), "unknown"))
+            else:
+                interrupted = call_id not in self._journal.approved
+                found.append(catalog.left_open(call, self._client_names, interrupted=interrupted))
         return found
+
+    async def asking_first(self, calls: Sequence[OpenCall]) -> list[OpenCall]:
+        """The calls of a reply, of which those that a person must approve are not to be run now."""
+        return [replace(one, kind="approval") if await self._needs_approval(one) else one for one in calls]
+
+    async def _needs_approval(self, one: OpenCall) -> bool:
+        tool = self._of(one).tools.get(one.call.name) if one.kind == "tool" else None
+        if tool is None or tool.needs_approval is False:
+            return False
+        return await needs_approval(tool, one.call.arguments, self._context(one))
+
+    def _of(self, one: OpenCall) -> Catalog:
+        """The catalog of who called."""
+        return self._team.catalogs[one.agent] if one.agent else self._catalog()
 
     async def act(self, calls: Sequence[OpenCall], *, resumed: bool) -> bool:
         """Carries out what the step decides about the calls of a reply; False: the turn has been parked."""
@@ -111,12 +132,12 @@ class CallRuns:
             [one.call for one in plan.run],
             one,
             parallel=may_run_side_by_side(self._catalog(), self._journal.about.request),
-            alone=self._is_alone,
+            alone=lambda call: self._is_alone(calls[call.call_id]),
             done=done,
         )
 
-    def _is_alone(self, call: Call) -> bool:
-        tool = self._catalog().tools.get(call.name)
+    def _is_alone(self, one: OpenCall) -> bool:
+        tool = self._of(one).tools.get(one.call.name)
         return tool is not None and tool.alone
 
     def _returned(self, plan: Plan, output: CallOutput, agent: Agent) -> CallOutput:
@@ -134,24 +155,24 @@ class CallRuns:
         if one.kind == "task":
             await self._tasks.run(call, self._catalog().agent.name)
             return CallOutput(call.call_id, "")
-        tool = self._catalog().tools.get(call.name)
+        tool = None if one.kind == "unknown" else self._of(one).tools.get(call.name)
         if tool is None:
-            return CallOutput(call.call_id, unknown_tool(call.name, self._catalog().names()), True, "unknown_tool")
+            return CallOutput(call.call_id, unknown_tool(call.name, self._of(one).names()), True, "unknown_tool")
         team = self._team
         return await run_tool(
-            tool, call, self._context(call), limiter=team.limiter, places=team.places, text=_text_of(tool)
+            tool, call, self._context(one), limiter=team.limiter, places=team.places, text=_text_of(tool)
         )
 
-    def _context(self, call: Call) -> Context[Any]:
+    def _context(self, one: OpenCall) -> Context[Any]:
         about = self._journal.about
         return Context(
             self._team.dependencies(),
             about.conversation_id,
             about.response_id,
-            call.call_id,
-            self._catalog().agent.name,
+            one.call.call_id,
+            self._of(one).agent.name,
             about.tenant,
-            f"{about.response_id}/{call.call_id}",
+            f"{about.response_id}/{one.call.call_id}",
         )
 
 

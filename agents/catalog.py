@@ -6,7 +6,7 @@ Built once per agent when the desk is constructed; immutable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..tasks.registry import TaskFunction
 from .agent import Agent
@@ -35,8 +35,9 @@ class Catalog:
 
     def kind(self, name: str, client_tools: frozenset[str]) -> Kind:
         """What a name stands for."""
-        if name in self.tools:
-            return "tool"
+        tool = self.tools.get(name)
+        if tool is not None:
+            return "client" if tool.manual else "tool"
         if name in WAITS and name in self.task_tools:
             return "wait"
         if name in self.task_tools:
@@ -44,6 +45,11 @@ class Catalog:
         if name in self.handoffs:
             return "handoff"
         return "client" if name in client_tools else "unknown"
+
+    def left_open(self, call: FunctionCall, client_tools: frozenset[str], *, interrupted: bool) -> OpenCall:
+        """A call of this agent that an earlier run, or an approval, has left to be run: by the server, or by nobody."""
+        one = replace(self.open(call, client_tools, interrupted=interrupted), agent=self.agent.name)
+        return replace(one, kind="unknown") if one.kind == "client" else one
 
     def open(self, call: FunctionCall, client_tools: frozenset[str], *, interrupted: bool = False) -> OpenCall:
         """A call of the model as the pure step sees it."""

@@ -15,6 +15,7 @@ from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
+from . import required
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -63,20 +64,37 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     conversation.
 
     A fork holds the committed items up to that response; tasks stay with the original, labels go on. An input that
-    names no conversation but holds items of one, by their ids, continues that one.
+    names no conversation but holds items of one, by their ids, continues that one. An approval continues the
+    conversation that has asked for it, and never forks it. Raises AnswerRefused too.
     """
     repeated = inbox.repeat(conn, new)
     if repeated is not None:
         return repeated
+    found = _goes_to(conn, new)
+    if not required.brings_answers(new.input):
+        return inbox.accept_create(conn, found)
+    rows.lock_conversations(conn, [found.conversation_id])
+    answers = required.check(conn, found.conversation_id, new.input)
+    accepted = inbox.accept_create(conn, found)
+    required.answer(conn, accepted.conversation_id, answers, accepted.response_id)
+    return accepted
+
+
+def _goes_to(conn: Connection, new: NewCreate) -> NewCreate:
+    """The input with the conversation that it goes to; none for a new one."""
     if new.conversation_id is not None:
-        return inbox.accept_create(conn, new)
+        return new
     if new.previous_response_id is None:
-        return inbox.accept_create(conn, replace(new, conversation_id=echoed(conn, new)))
+        known = echoed(conn, new)
+        if known is None and required.gives_approvals(new.input):
+            known = required.conversation_of(conn, new.input, new.tenant)
+        return replace(new, conversation_id=known)
     original = conversations.continue_from(conn, new.previous_response_id, new.tenant)
     rows.lock_conversations(conn, [original])
-    if conversations.is_continued(conn, new.previous_response_id, original):
-        return inbox.accept_create(conn, replace(new, conversation_id=_fork(conn, original, new)))
-    return inbox.accept_create(conn, new)
+    forks = not required.gives_approvals(new.input)
+    if forks and conversations.is_continued(conn, new.previous_response_id, original):
+        return replace(new, conversation_id=_fork(conn, original, new))
+    return replace(new, conversation_id=original)
 
 
 def echoed(conn: Connection, new: NewCreate) -> str | None:
@@ -106,6 +124,7 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     conn.run(COPY, {"to": forked, "from": original, "until": until})
     counters = {"last_item": until, "last_label": labels, "meta": meta, "stored": stored, "head": previous["id"]}
     conn.run(SET_COUNTERS, {"id": forked, **counters})
+    required.copy(conn, original, forked)
     return forked
 
 

@@ -15,8 +15,9 @@ from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
 from .answer import Answer
 from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
+from .choice import chosen
 from .desk_options import DeskOptions, Options
-from .errors import DeskError
+from .errors import DeskError, ToolChoiceError
 from .model import Model, ToolSpec
 from .roster import check_hidden, reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
@@ -134,7 +135,7 @@ class Desk(Generic[D]):
         names = [one.name for one in specs]
         for name in sorted({one for one in names if names.count(one) > 1}):
             raise DeskError(f"agent {agent.name} has two tools named {name!r}; the desk's own names cannot be taken")
-        return Catalog(
+        catalog = Catalog(
             agent,
             tuple(specs),
             {one.wire_name: one for one in agent.own_tools},
@@ -143,6 +144,11 @@ class Desk(Generic[D]):
             {one.name: one for one in agent.tasks},
             frozenset(one.name for one in delegates),
         )
+        try:
+            chosen(agent.settings.tool_choice, catalog, ())
+        except ToolChoiceError as error:
+            raise DeskError(f"agent {agent.name}: {error}") from None
+        return catalog
 
     def team(self) -> Team:
         """The agents as the loop needs them. Tools that are not async share a bounded number of threads."""

@@ -18,7 +18,13 @@ from .reports import task_report
 from .response import INPUT_STEP
 from .steering import HELD
 
-_PREFIX = {"message": "msg", "function_call_output": "fco", "function_call": "fc", "reasoning": "rs"}
+_PREFIX = {
+    "message": "msg",
+    "function_call_output": "fco",
+    "function_call": "fc",
+    "reasoning": "rs",
+    "mcp_approval_response": "mcprs",
+}
 
 
 def input_items(entries: Sequence[Entry], response_id: str, known: Mapping[str, StoredItem]) -> list[StoredItem]:

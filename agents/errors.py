@@ -2,13 +2,18 @@
 
 FrontdeskError
 ├── DeskError           a desk, agent or tool that is declared wrongly
-└── ModelError          the model's provider failed
-    ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
-    └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
+├── ModelError          the model's provider failed
+│   ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
+│   └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
+└── Refused             an input that is not accepted (broker)
+    ├── AnswerRefused   an output or an approval that fits to nothing that was asked
+    ├── ToolChoiceError  a tool_choice that the agent cannot follow
+    └── ToolNameTaken   a tool of the client's that is named like one of the server's
 """
 
 from __future__ import annotations
 
+from ..broker.errors import Refused
 from ..tasks.errors import FrontdeskError
 
 
@@ -30,3 +35,28 @@ class ModelRefused(ModelError):
 
 class ModelUnavailable(ModelError):
     """The provider cannot answer now; retries are used up."""
+
+
+class AnswerRefused(Refused):
+    """An output of a client's function, or an approval, that fits to nothing that is open."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ToolChoiceError(Refused):
+    """A ``tool_choice`` that cannot be followed; the message says what could."""
+
+    param = "tool_choice"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"tool_choice: {message}")
+
+
+class ToolNameTaken(Refused):
+    """A function that the client offers, under a name that stands for a tool of the server."""
+
+    def __init__(self, name: str, agent: str, place: int) -> None:
+        super().__init__(f"tools[{place}].name: {name!r} is a tool that {agent} has here; give yours another name")
+        self.param = f"tools[{place}].name"

@@ -20,6 +20,9 @@ from .summary_item import read_compaction, summary_message
 INTERRUPTED: Final = (
     "interrupted, outcome unknown: the call may or may not have taken effect; check before you repeat it"
 )
+AWAITED: Final = (
+    "waits for the person's approval and has not run: it runs by itself once it is approved; do not call it again"
+)
 PLAIN_LABELS: Final = frozenset({"desk", "tasks", "handoff"})  # no namespace before the names of their tools
 ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 _MESSAGE_KEYS: Final = ("role", "content", "phase")
@@ -61,16 +64,18 @@ class _Entry:
     reply: _Reply
     body: JSON
     output: Any = None  # of a call that carries its own
+    waits: bool = False  # of a call: for an approval
 
 
 def model_items(items: Sequence[StoredItem], *, model: str, pending: frozenset[str] = frozenset()) -> tuple[JSON, ...]:
     """The input items to ask ``model`` with; `validate_items` finds nothing wrong with them.
 
     - Calls of one reply come together, their outputs after them in the order of the calls; each call has exactly one
-      output. One that has none gets `INTERRUPTED`. Calls whose ids are in ``pending`` (they wait for an approval, or
-      for the client) are left out, with their outputs.
+      output. One that has none gets `INTERRUPTED`; one that waits for an approval gets `AWAITED` until it has run, and
+      its own output from then on. Calls whose ids are in ``pending`` (they wait for the client) are left out, with
+      their outputs.
     - Of two items with one id, two calls with one call id, or two outputs of one call, the first counts. Outputs
-      without a call, unfinished messages, approval items and item types that no model is told of are left out.
+      without a call, unfinished messages, and item types that no model is told of are left out.
     - A reasoning item stays only for the model that made it, and only while something of the same reply follows it.
 
     Repairing a repaired history changes nothing.
@@ -118,14 +123,15 @@ def _entry(item: StoredItem, model: str) -> _Entry | None:
         case "compaction":
             summary = read_compaction(body)
             return None if summary is None else _Entry(reply, summary_message(summary))
+        case "mcp_approval_request" if body.get("frontdesk:call_id"):  # our own, and not a client's word
+            return _Entry(reply, _call(body, _call_id(body), _wire_name(body)), waits=True)
         case _:
             return None
 
 
 def _server_call(item: StoredItem, reply: _Reply) -> _Entry | None:
     body = item.body
-    label, name = str(body.get("server_label", "desk")), str(body["name"])
-    call = _call(body, _call_id(body), name if label in PLAIN_LABELS else f"{label}-{name}")
+    call = _call(body, _call_id(body), _wire_name(body))
     output = body.get("output")
     if output is None and body.get("error") is not None:
         output = _error_text(body["error"])
@@ -134,6 +140,11 @@ def _server_call(item: StoredItem, reply: _Reply) -> _Entry | None:
     if output is None and item.status == "incomplete" and not _is_json(call["arguments"]):
         return None  # cut off while the model was still writing it: it never ran
     return _Entry(reply, call, output)
+
+
+def _wire_name(body: JSON) -> str:
+    label, name = str(body.get("server_label", "desk")), str(body["name"])
+    return name if label in PLAIN_LABELS else f"{label}-{name}"
 
 
 def _call_id(body: JSON) -> str:
@@ -192,6 +203,9 @@ def _outputs(entries: Iterable[_Entry]) -> dict[str, Any]:
             outputs.setdefault(entry.body["call_id"], entry.body.get("output", ""))
         elif entry.output is not None:
             outputs.setdefault(entry.body["call_id"], entry.output)
+    if waiting := {entry.body["call_id"] for entry in entries if entry.waits}:
+        run = {one.body["call_id"] for one in entries if not one.waits and one.body["type"] == "function_call"}
+        outputs = dict.fromkeys(waiting - run, AWAITED) | outputs
     return outputs
 
 

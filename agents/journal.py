@@ -20,7 +20,7 @@ from .history import StoredItem
 from .model import FunctionCall, Usage
 from .past import Past
 from .response import About, Outcome, Progress, Verdict, spent_by
-from .transcript import Transcript
+from .transcript import Form, Transcript
 
 log = logging.getLogger("frontdesk.journal")
 
@@ -79,17 +79,17 @@ class Journal(Transcript):
     async def reply(
         self,
         agent: str,
-        calls: Sequence[tuple[FunctionCall, str, str, bool]],
+        calls: Sequence[tuple[FunctionCall, str, str, Form]],
         usage: Usage,
         *,
         with_output: bool = False,
     ) -> None:
-        """Commits a reply: what was said, and its calls (call, label, name, whether the client runs it) before one
+        """Commits a reply: what was said, and its calls (call, label, name, who runs it) before one
         runs. ``with_output``: they do nothing before the commit that makes their outputs, and are kept by that.
         """
         self.end_reply(usage)
-        for call, label, name, by_client in calls:
-            self._call(agent, call, label, name, by_client)
+        for call, label, name, form in calls:
+            self._call(agent, call, label, name, form)
         if not with_output:
             await self.commit("reply")
 
@@ -109,6 +109,7 @@ class Journal(Transcript):
             output = await self._guarded(write(self._take(), slot))
             self.items[self._places[item.id]] = answered(item, output)
             del self._open_calls[call_id]
+            self.progress.calls.setdefault(call_id, []).append(time.time())
             return output
 
     async def finish(self, outcome: Outcome) -> Verdict:
@@ -116,6 +117,8 @@ class Journal(Transcript):
         parked.
         """
         self.interrupt("incomplete" if outcome.status == "failed" else "completed")
+        if outcome.status in ("failed", "cancelled"):
+            self.withdraw_requests()
         kind = outcome.status if outcome.status in ("completed", "failed") else "incomplete"
         self.stream.lifecycle(kind, self.body(outcome))
         async with self._writing:

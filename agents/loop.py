@@ -8,19 +8,27 @@ for a client.
 from __future__ import annotations
 
 import logging
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal, Protocol
 
 from .asking import Asking, Reply
 from .call_runs import CallRuns, NoTasks, TaskTools
 from .catalog import FILES, Catalog
-from .errors import ModelError
+from .errors import ModelError, ToolChoiceError
 from .journal import Journal
 from .model import FunctionCall
 from .response import Outcome
-from .step import Answer, decide
+from .step import Answer, Kind, OpenCall, decide
 from .team import Team
+from .transcript import Form
 
 log = logging.getLogger("frontdesk.loop")
+
+NOBODY: Final = (
+    "Not run: this call needs the client of a conversation, and a run in the background has none. Do without it, or "
+    "say what is needed."
+)
 
 Over = Literal["finished", "parked"]
 
@@ -48,7 +56,9 @@ class TurnLoop:
         tasks: TaskTools | None = None,
         boundary: Boundary | None = None,
         unanswered: frozenset[str] = frozenset(),
+        has_client: bool = True,
     ) -> None:
+        self._has_client = has_client
         self._team, self._journal, self._boundary = team, journal, boundary
         self._asking = Asking(team, journal, unanswered=unanswered)
         self._runs = CallRuns(team, journal, tasks or NoTasks(journal), lambda: self.catalog, self._asking.client_names)
@@ -79,16 +89,31 @@ class TurnLoop:
                 return await self._stop(limit)
             try:
                 reply = await self._asking.reply(self.catalog)
-            except ModelError as error:
+            except (ModelError, ToolChoiceError) as error:
                 log.error("%s", error)
-                await journal.finish(Outcome(status="failed", ended="model", error=str(error)))
+                ended = "model" if isinstance(error, ModelError) else "tool_choice"
+                await journal.finish(Outcome(status="failed", ended=ended, error=str(error)))
                 return "finished"
             resumed, replied = False, True
-            calls = [self.catalog.open(one, self._asking.client_names) for one in reply.calls]
+            calls = await self._runs.asking_first([self._opened(one) for one in reply.calls])
+            if not self._has_client:
+                calls = [
+                    replace(one, kind="unknown", refusal=NOBODY) if one.kind == "approval" else one for one in calls
+                ]
             if not isinstance(decide(calls, journal.progress.path), Answer):
-                await self._keep(reply, with_output=all(one.kind == "task" and one.call.name in FILES for one in calls))
+                await self._keep(
+                    reply, calls, with_output=all(one.kind == "task" and one.call.name in FILES for one in calls)
+                )
             elif (over := await self._answer(reply)) is not None:
                 return over
+
+    def _opened(self, call: FunctionCall) -> OpenCall:
+        """A call of the reply: what kind of tool it names, and why it is not run, if it is not."""
+        one = self.catalog.open(call, self._asking.client_names)
+        refusal = self._asking.refusal(call.name)
+        if not refusal and one.kind == "client" and not self._has_client:
+            refusal = NOBODY
+        return replace(one, kind="unknown", refusal=refusal) if refusal else one
 
     async def _answer(self, reply: Reply) -> Over | None:
         """The reply was the answer, and its commit is the turn's last one; None: something came for a delegated run."""
@@ -105,14 +130,16 @@ class TurnLoop:
             return None
         return "parked" if verdict == "parked" else "finished"
 
-    async def _keep(self, reply: Reply, *, with_output: bool) -> None:
+    async def _keep(self, reply: Reply, opened: Sequence[OpenCall], *, with_output: bool) -> None:
         catalog, names = self.catalog, self._asking.client_names
 
-        def shown(call: FunctionCall) -> tuple[FunctionCall, str, str, bool]:
-            return call, *catalog.shown_as(call.name, names), catalog.kind(call.name, names) == "client"
+        def shown(call: FunctionCall, kind: Kind) -> tuple[FunctionCall, str, str, Form]:
+            form: Form = "client" if kind == "client" else "approval" if kind == "approval" else "server"
+            label, name = catalog.shown_as(call.name, names)
+            return call, label, call.name if kind == "client" else name, form
 
         self._journal.progress.tool_calls += len(reply.calls)
-        calls = [shown(one) for one in reply.calls]
+        calls = [shown(call, one.kind) for call, one in zip(reply.calls, opened, strict=True)]
         await self._journal.reply(catalog.agent.name, calls, reply.done.usage, with_output=with_output)
 
     async def _stop(self, limit: str) -> Over:

@@ -14,6 +14,7 @@ from typing import Final
 
 from .history import StoredItem, model_items
 from .model import JSON
+from .owed import Owed
 from .response import INPUT_STEP
 
 MOST_CHARACTERS: Final = 16_000_000  # of all histories that are kept
@@ -37,6 +38,7 @@ class Past:
         self.items: list[StoredItem] = []
         self.by_id: dict[str, StoredItem] = {}
         self.call_ids: set[str] = set()
+        self.owed = Owed()
         self.counted = self.size = 0
         self._asked: set[str] = set()  # calls of functions that clients run, and have not answered
         self._answered: set[str] = set()
@@ -51,6 +53,7 @@ class Past:
             self.items.append(one)
             self.by_id[one.id] = one
             self.call_ids.add(call_id_of(one))
+            self.owed.take(one)
             kind, call_id = one.body.get("type"), str(one.body.get("call_id"))
             if kind == "function_call":
                 self._asked.add(call_id)

@@ -47,6 +47,8 @@ class Progress:
     checks: dict[str, int] = field(default_factory=dict[str, int])  # task id -> how often it was checked while live
     waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
     told: list[str] = field(default_factory=list[str])  # tasks whose end the model has read: no notice tells it again
+    steps: list[JSON] = field(default_factory=list[JSON])  # replies that were asked for: of whom, when, what they used
+    calls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # call id -> when it began, and ended
 
 
 def spent_by(progress: Progress, usage: Usage) -> Spending:

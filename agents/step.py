@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from .calls import Call
 from .history import INTERRUPTED
 
-Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "unknown"]
+Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "approval", "unknown"]
 
 BOUNCES: Final = 2
 
@@ -25,6 +25,8 @@ class OpenCall:
     target: str = ""  # of a handoff: the agent
     repeatable: bool = True  # running it again does no harm
     interrupted: bool = False
+    refusal: str = ""  # why it is not run
+    agent: str = ""  # who called, when it is not the one that has the conversation now
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Plan:
     wait: tuple[OpenCall, ...] = ()  # after those: they may park the turn
     handoff: OpenCall | None = None  # after those: the conversation moves
     not_taken: tuple[Refusal, ...] = ()  # further handoffs of the same reply
-    client: tuple[OpenCall, ...] = ()  # the client runs them: the response ends
+    client: tuple[OpenCall, ...] = ()  # the client runs them, or is asked about them: the response ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def decide(calls: Sequence[OpenCall], path: Sequence[str]) -> Decision:
     handoff: OpenCall | None = None
     not_taken: list[Refusal] = []
     for one in calls:
-        if one.kind == "handoff":
+        if one.refusal:
+            refused.append(Refusal(one.call, one.refusal))
+        elif one.kind == "handoff":
             reason = refuse_handoff(one.target, path)
             if reason:
                 refused.append(Refusal(one.call, reason))
@@ -79,10 +83,10 @@ def decide(calls: Sequence[OpenCall], path: Sequence[str]) -> Decision:
     return Plan(
         tuple(refused),
         tuple(run),
-        tuple(one for one in calls if one.kind == "wait"),
+        tuple(one for one in calls if one.kind == "wait" and not one.refusal),
         handoff,
         tuple(not_taken),
-        tuple(one for one in calls if one.kind == "client"),
+        tuple(one for one in calls if one.kind in ("client", "approval") and not one.refusal),
     )
 
 

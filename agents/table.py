@@ -1,5 +1,5 @@
-"""The table of a conversation's history. Items are kept as they went over the wire; what a model sees of them is made
-by ``history``.
+"""The tables of a conversation's history, and of what its client was asked for. Items are kept as they went over the
+wire; what a model sees of them is made by ``history``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,27 @@ import sqlalchemy as sa
 from sqlmodel import Field
 
 from ..tasks.table import Base
+
+
+class RequiredInput(Base, table=True):
+    """What a conversation's client was asked for: the output of a call, or whether a call may be run."""
+
+    __tablename__ = "frontdesk_required"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    conversation_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)  # call id, or the request's id
+    kind: str  # output | approval
+    response_id: str  # which has asked
+    tenant: str = ""
+    task_id: str = ""  # of a request that a delegated run has made
+    answered_by: str | None = None  # the response whose input brings it, or which has withdrawn it
+    created_at: float = 0.0
+
+    __table_args__ = (
+        sa.Index("frontdesk_required_key", "key"),
+        sa.Index("frontdesk_required_response", "response_id"),
+        sa.Index("frontdesk_required_answer", "answered_by"),
+    )
 
 
 class Item(Base, table=True):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, Final, Self, overload
+from typing import Any, Final, Self, TypeAlias, overload
 
 from anyio import CapacityLimiter
 
@@ -26,6 +26,8 @@ from .threads import Place, in_thread
 
 OWN_NAMESPACES: Final = frozenset({"desk", "tasks", "handoff"})
 """Labels under which the desk shows its own tools to clients; they are not part of the name on the model's wire."""
+
+NeedsApproval: TypeAlias = bool | Callable[..., Any]  # of some of the tool's arguments; may be async
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_NAME: Final = 64  # https://platform.openai.com/docs/api-reference/responses/create, tools: function name
@@ -54,6 +56,8 @@ class Tool:
     concurrency_limit: int | None = None
     shown: int | None = SHOWN
     is_method: bool = False
+    needs_approval: NeedsApproval = False
+    manual: bool = False
     wire_name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,7 @@ class Tool:
         for option, count in (("concurrency_limit", self.concurrency_limit), ("shown", self.shown)):
             if count is not None and count < 1:
                 raise InvalidOption(f"{self.name}: {option} is 1 or more, or None for no limit, not {count!r}")
+        self._check_approval()
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Self:
         """A tool that was declared in a class, of one of its objects: the tool of that object."""
@@ -79,6 +84,17 @@ class Tool:
             return self
         namespace = self.namespace or getattr(instance, "namespace", None) or None
         return replace(self, function=MethodType(self.function, instance), namespace=namespace, is_method=False)
+
+    def _check_approval(self) -> None:
+        decides = not isinstance(self.needs_approval, bool)
+        if self.manual and (decides or self.needs_approval):
+            raise InvalidOption(f"{self.name}: who runs a manual tool decides whether to; leave out needs_approval")
+        if not isinstance(self.needs_approval, bool):
+            known = inspect.signature(self.function).parameters
+            for name in inspect.signature(self.needs_approval).parameters:
+                if name not in known:
+                    words = f"needs_approval is called with arguments of the tool, and {name!r} is none of them"
+                    raise InvalidOption(f"{self.name}: {words}")
 
     def spec(self) -> ToolSpec:
         """The tool as a model sees it."""
@@ -154,6 +170,8 @@ def tool(
     shown: int | None = SHOWN,
     keywords: Collection[str] = (),
     strict: bool | None = None,
+    needs_approval: NeedsApproval = False,
+    manual: bool = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -170,6 +188,8 @@ def tool(
     shown: int | None = SHOWN,
     keywords: Collection[str] = (),
     strict: bool | None = None,
+    needs_approval: NeedsApproval = False,
+    manual: bool = False,
 ) -> Any:
     """Declare a function, async or not, as a tool: ``@tool`` or ``@tool(timeout=5)``.
 
@@ -189,6 +209,10 @@ def tool(
         keywords: Words of any language that hint at this tool; only the ``offline`` model reads them.
         strict: True insists that the arguments have a strict schema, False gives it up, None takes it where it is
             possible.
+        needs_approval: A person is asked before it is run: always, or when this function of some of its arguments
+            (by their names, the context too; async or quick) returns true.
+        manual: It is run by the client or the application, which is handed its calls and returns their outputs; the
+            function only declares it, and its body is never run.
 
     Raises:
         InvalidOption: an option or a parameter that cannot work.
@@ -210,6 +234,8 @@ def tool(
             concurrency_limit=concurrency_limit,
             shown=shown,
             is_method=method,
+            needs_approval=needs_approval,
+            manual=manual,
         )
 
     return declare if function is None else declare(function)

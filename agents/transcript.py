@@ -6,13 +6,15 @@ What is written, and when, is in ``journal``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 from ..broker.inbox import Entry
 from ..tasks.request import new_id
-from .batch import Batch, answered, tell_answer
+from .approvals import NOT_RUN, WITHDRAWN, Decision
+from .batch import Asked, Batch, answered, tell_answer
 from .calls import CallOutput
 from .events import ResponseStream, clean, wire_item
 from .history import INTERRUPTED, StoredItem, said
@@ -20,7 +22,9 @@ from .model import JSON, FunctionCall, Usage
 from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress, response_body
 
+CALLS: Final = frozenset({"mcp_call", "function_call", "mcp_approval_request"})
 Status = Literal["completed", "in_progress", "incomplete"]
+Form = Literal["server", "client", "approval"]  # who runs a call: the server, the client, or the server once it may
 
 
 class Transcript:
@@ -38,7 +42,8 @@ class Transcript:
     ) -> None:
         self.about, self.items, self.past = about, items, past or Past()
         self.progress, self.usage = progress, usage
-        self.asks_client = False  # a call waits for the client: the response ends with it
+        self.owed = self.past.owed.copy()
+        self.approved: set[str] = set()  # call ids that were approved in this run: they have never been started
         self._places: dict[str, int] = {}  # where an item of this response lies in ``items``
         self._index: dict[str, int] = {}  # the output index of an item of this response
         self._open_calls: dict[str, str] = {}  # call id -> item id, in the order of the calls
@@ -53,13 +58,13 @@ class Transcript:
 
     def _know(self, item: StoredItem, place: int) -> None:
         self._places[item.id] = place
+        self.owed.take(item)
         if item.step <= INPUT_STEP:
             return
         self._index[item.id] = len(self._index)
         kind = item.body.get("type")
         if kind == "mcp_call" and item.status == "in_progress":
             self._open_calls[str(item.body.get("frontdesk:call_id"))] = item.id
-        self.asks_client = self.asks_client or kind == "function_call"
 
     # What goes out while the model is talking
 
@@ -163,21 +168,61 @@ class Transcript:
         self._end_open()
         self.usage += usage
 
-    def _call(self, agent: str, call: FunctionCall, label: str, name: str, by_client: bool) -> None:
+    @property
+    def asks_client(self) -> bool:
+        """Whether the turn waits for its client: the response ends with it."""
+        return self.owed.blocks
+
+    def _call(self, agent: str, call: FunctionCall, label: str, name: str, form: Form) -> None:
         arguments = clean(call.arguments)
         body: JSON
-        if by_client:
+        if form == "client":
             body = {"type": "function_call", "call_id": call.call_id, "name": name, "arguments": arguments}
             item = self._add(StoredItem(new_id("fc"), *self._place(), "completed", agent, body))
             self.stream.arguments_done(item.id, self._index[item.id], name, arguments)
             self._done(item)
+            self._batch.asked.append(Asked(call.call_id, "output", item.id))
             return
-        body = {
-            "type": "mcp_call", "server_label": label, "name": name, "arguments": arguments,
-            "frontdesk:call_id": call.call_id,
-        }  # fmt: skip
+        body = {"server_label": label, "name": name, "arguments": arguments, "frontdesk:call_id": call.call_id}
+        if form == "approval":
+            self.ask_approval(new_id("mcpr"), agent, body)
+        else:
+            self._begin_call(agent, body)
+
+    def ask_approval(self, request_id: str, agent: str, call: JSON) -> None:
+        """Asks the client whether a call may be run."""
+        body = {"type": "mcp_approval_request", **call}
+        self._done(self._add(StoredItem(request_id, *self._place(), "completed", agent, body)))
+        self._batch.asked.append(Asked(request_id, "approval", request_id, str(call.get("frontdesk:task") or "")))
+
+    def _begin_call(self, agent: str, call: JSON) -> str:
+        body = {"type": "mcp_call", **call}
         item = self._add(StoredItem(new_id("mcp"), *self._place(), "in_progress", agent, body))
-        self.stream.call_begins(item.id, self._index[item.id], arguments)
+        self.stream.call_begins(item.id, self._index[item.id], str(body["arguments"]))
+        call_id = str(body["frontdesk:call_id"])
+        self.progress.calls[call_id] = [time.time()]
+        return call_id
+
+    def item(self, item_id: str) -> StoredItem | None:
+        """An item of this response, or of what the conversation held before."""
+        place = self._places.get(item_id)
+        return self.past.by_id.get(item_id) if place is None else self.items[place]
+
+    def settle_approvals(self, decisions: Sequence[Decision]) -> None:
+        """What was decided about calls that were asked about: each is gone on with as a call of this response, which
+        is open when it may run, and answered when it may not.
+        """
+        refused: list[CallOutput] = []
+        for one in decisions:
+            body = one.request.body
+            call = {name: body[name] for name in ("server_label", "name", "arguments", "frontdesk:call_id")}
+            call_id = self._begin_call(one.request.agent, {**call, "approval_request_id": one.request.id})
+            if one.refusal is None:
+                self.approved.add(call_id)
+            else:
+                refused.append(CallOutput(call_id, one.refusal, True, "error"))
+        for output in refused:
+            self.answer(output)
 
     def open_calls(self) -> list[tuple[str, StoredItem]]:
         """Calls that have no output yet, in their order: call id and item."""
@@ -187,6 +232,7 @@ class Transcript:
         """Gives a call its output; it is committed with what comes next. A call that has one already keeps it."""
         item_id = self._open_calls.pop(given.call_id, None)
         if item_id is not None:
+            self.progress.calls.setdefault(given.call_id, []).append(time.time())
             changed = self._change(answered(self.items[self._places[item_id]], given))
             tell_answer(self.stream, self._index[item_id], changed)
 
@@ -203,7 +249,8 @@ class Transcript:
         """
         self._end_open(status if self._whole is not None else "incomplete")
         for call_id in list(self._open_calls):
-            self.answer(CallOutput(call_id, INTERRUPTED, True, "interrupted"))
+            text = NOT_RUN if call_id in self.approved else INTERRUPTED
+            self.answer(CallOutput(call_id, text, True, "interrupted"))
 
     def body(self, outcome: Outcome | None) -> JSON:
         """The response as it is now."""
@@ -213,14 +260,26 @@ class Transcript:
             output = [wire_item(one.id, one.body, one.status, one.agent) for one in own]
         return response_body(self.about, outcome, output, self.usage)
 
-    def required_input(self) -> tuple[JSON, ...]:
-        """Stubs of what the client is to send for the calls that it is to run."""
-        bodies = [self.items[self._places[one]].body for one in self._index]
-        return tuple(
-            {"type": "function_call_output", "call_id": body["call_id"], "name": body["name"]}
-            for body in bodies
-            if body.get("type") == "function_call"
+    def has_called(self, agent: str) -> bool:
+        """Whether the agent has called a tool in this response: not the desk for it, by a notice or an approval."""
+        own = (one for one in self.items if one.agent == agent and one.step > 0)
+        return any(
+            one.body.get("type") in CALLS
+            and "approval_request_id" not in one.body
+            and not str(one.body.get("frontdesk:call_id")).startswith("notice_")
+            for one in own
         )
+
+    def required_input(self) -> tuple[JSON, ...]:
+        """Stubs of what the client is to send: outputs of the calls that it runs, answers to what it was asked."""
+        return tuple(self.owed.open.values())
+
+    def withdraw_requests(self) -> None:
+        """What this response has asked about is not to be run any more: whoever ended it has ended that too."""
+        mine = [found for one in self.owed.open if (found := self.item(one)) is not None and one in self._index]
+        own = [one for one in mine if one.body.get("type") == "mcp_approval_request"]
+        self._batch.withdrawn += [one.id for one in own]
+        self.settle_approvals([Decision(one, WITHDRAWN) for one in own if "frontdesk:task" not in one.body])
 
     def last_message(self) -> str:
         """The text of the response's last message; empty when it has none."""

@@ -117,7 +117,7 @@ class TurnRuns:
         waits = journal.progress.waits
         entering = [entry for entry in opening.entries if not (waits and is_notice(entry))]
         enter(journal, entering)
-        if opening.first and run.claim.kind == "turn":
+        if opening.first and run.claim.kind == "turn" and not journal.approved:
             await journal.soon("begin")
         elif opening.first or half or entering:
             await journal.commit("begin")
@@ -183,6 +183,7 @@ class TurnRuns:
             tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, self._team.announce),
             boundary=Boundary(arrivals, store.ref, journal),
             unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),
+            has_client=claim.kind != "agent",
         )
         await loop.run()
 

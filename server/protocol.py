@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
-from . import checks, items
+from . import checks, choices, items
 from .checks import JSON, Check, optional, require
 from .errors import InvalidRequest, SteerFailed, UnsupportedParameter, WireError
 
@@ -180,6 +180,7 @@ def _conversation(value: Any) -> str | None:
 
 def _check_tools(tools: list[Any] | None, choice: Any) -> None:
     """Only functions, which the client runs itself: hosted tools belong to OpenAI's servers."""
+    names: set[str] = set()
     for index, tool in enumerate(tools or ()):
         place = f"tools[{index}]"
         found = cast(JSON, require(tool, checks.mapping, place))
@@ -190,12 +191,10 @@ def _check_tools(tools: list[Any] | None, choice: Any) -> None:
         optional(found, "description", checks.string(), f"{place}.description")
         optional(found, "parameters", checks.mapping, f"{place}.parameters")
         optional(found, "strict", checks.boolean, f"{place}.strict")
-    if isinstance(choice, str):
-        require(choice, checks.one_of("none", "auto", "required"), "tool_choice")
-    elif choice is not None:
-        if choice.get("type") != "function":
-            raise UnsupportedParameter("tool_choice.type", "a choice is none, auto, required, or one function")
-        require(choice.get("name"), checks.string(128), "tool_choice.name")
+        if found["name"] in names:
+            raise InvalidRequest(f"{place}.name: two tools are named {found['name']!r}", f"{place}.name")
+        names.add(found["name"])
+    choices.check(choice)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

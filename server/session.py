@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import conversation, deletion, task_retry
+from ..agents import choice, conversation, deletion, task_retry
+from ..agents.catalog import Catalog
 from ..broker import cancel, durable, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -33,6 +34,9 @@ class Served(Protocol):
 
     @property
     def agents(self) -> Mapping[str, Any]: ...
+
+    @property
+    def catalogs(self) -> Mapping[str, Catalog]: ...
 
     @property
     def max_unattended_turns(self) -> int: ...
@@ -58,10 +62,12 @@ class Session:
 
     async def create(self, message: Create, listen: Listen) -> Accepted:
         """Commits a create to its conversation's inbox; ``listen`` is called before the commit, in another thread."""
+        agent = self.agent_for(message.model)
+        choice.check_request(self.desk.catalogs, agent, message.request)
         new = NewCreate(
             tenant=self.tenant,
             desk=self.desk.name,
-            agent=self.agent_for(message.model),
+            agent=agent,
             input=message.input,
             request=message.request,
             digest=message.digest,

@@ -51,6 +51,12 @@ async def hold(name: str, context: Context[Gates]) -> str:
     return f"held at {name}"
 
 
+@tool(namespace="till", needs_approval=True)
+async def pay(amount: int) -> str:
+    """Pays, once somebody has agreed."""
+    return f"paid {amount}"
+
+
 @task(idempotent=True)
 async def errand(context: TaskContext[Gates], name: str) -> str:
     """Stops at the gate of that name, and is done."""
@@ -136,7 +142,7 @@ class House:
         """Serves; on the same port and the same database as before, if there was a before."""
         helper = Agent("helper", "Helps.", tools=[look, hold])
         desk = Desk(
-            Agent("triage", "Answers.", tools=[look, hold], tasks=[errand, choose], handoffs=[helper]),
+            Agent("triage", "Answers.", tools=[look, hold, pay], tasks=[errand, choose], handoffs=[helper]),
             name="house",
             model=self.model,
             dependencies=self.gates,

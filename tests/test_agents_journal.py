@@ -40,7 +40,7 @@ from frontdesk.agents.models.scripted import (
 )
 from frontdesk.agents.response import About, Outcome, Progress, Verdict, response_body, triggers_of
 from frontdesk.agents.stores import MemoryStore
-from frontdesk.agents.transcript import Transcript
+from frontdesk.agents.transcript import Form, Transcript
 from frontdesk.tests.fakes import event_rules
 
 Fault = Literal["before", "after", "cancel"]
@@ -274,8 +274,8 @@ async def journal(kept: Any, **options: Any) -> Journal:
     return found
 
 
-def a_call(call_id: str, name: str = "once") -> tuple[FunctionCall, str, str, bool]:
-    return FunctionCall(call_id, name, "{}"), "desk", name, False
+def a_call(call_id: str, name: str = "once") -> tuple[FunctionCall, str, str, Form]:
+    return FunctionCall(call_id, name, "{}"), "desk", name, "server"
 
 
 async def test_the_calls_of_a_reply_are_one_commit_and_each_output_is_another() -> None:

@@ -39,6 +39,7 @@ class HandDesk:
 
     name: str = "front"
     agents: dict[str, Any] = field(default_factory=lambda: {"triage": None, "files": None})
+    catalogs: dict[str, Any] = field(default_factory=dict[str, Any])
     max_unattended_turns: int = 8
 
 
