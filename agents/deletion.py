@@ -1,4 +1,4 @@
-"""What clients delete: responses. Storage functions only; what is live is never deleted."""
+"""What clients delete: responses, and whole conversations. Storage functions only; what is live is never deleted."""
 
 from __future__ import annotations
 
@@ -6,18 +6,38 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..broker import rows, turns
+from ..broker import listing, rows, turns
 from ..broker.connection import Connection
 from ..broker.errors import ConversationBusy, ResponseNotFound
 from ..broker.failpoints import operation
-from ..broker.statements import Statement, p, table
-from ..broker.tables import LogRow, Turn
+from ..broker.statements import Statement, p, table, word
+from ..broker.tables import Conversation, Delivery, InboxEntry, LogRow, Turn
+from ..tasks.table import Task
+from .conversation_items import about
+from .table import Item
 
-turn, log_row = table(Turn), table(LogRow)
+turn, log_row, conversation, task = table(Turn), table(LogRow), table(Conversation), table(Task)
 
 DELETE_TURN: Statement = Statement(sa.delete(turn).where(turn.c.id == p("id")))
 DELETE_EVENTS: Statement = Statement(
     sa.delete(log_row).where(log_row.c.conversation_id == p("conversation_id"), log_row.c.response_id == p("id"))
+)
+DELEGATED: Statement = Statement(
+    sa.select(conversation.c.id)
+    .join(task, task.c.id == conversation.c.parent_task)
+    .where(task.c.conversation_id == p("id"))
+)
+_TASKS: Final = sa.select(task.c.id).where(task.c.conversation_id == p("id"))
+DELETE_DELIVERIES: Statement = Statement(  # what is still to be told is told
+    sa.delete(table(Delivery)).where(table(Delivery).c.task_id.in_(_TASKS), table(Delivery).c.status != word("pending"))
+)
+DELETE_ALL: Final = (
+    DELETE_DELIVERIES,
+    *(
+        Statement(sa.delete(one).where(one.c.conversation_id == p("id")))
+        for one in (table(Item), table(InboxEntry), log_row, turn, task)
+    ),
+    Statement(sa.delete(conversation).where(conversation.c.id == p("id"))),
 )
 LIVE: Final = frozenset({"queued", "in_progress"})
 
@@ -37,3 +57,19 @@ def delete_response(conn: Connection, response_id: str, tenant: str) -> None:
         raise ConversationBusy(found["conversation_id"], "cancel the response, or wait for its end, to delete it")
     conn.run(DELETE_EVENTS, {"conversation_id": found["conversation_id"], "id": response_id})
     conn.run(DELETE_TURN, {"id": response_id})
+
+
+@operation
+def delete_conversation(conn: Connection, conversation_id: str, tenant: str) -> None:
+    """Removes a conversation with its items, responses, events and tasks, and those of the agents that worked for it.
+    Raises ConversationNotFound, ConversationBusy (something of it is live)."""
+    about(conn, conversation_id, tenant)
+    family = [conversation_id]
+    for one in family:
+        family += [str(row[0]) for row in conn.all(DELEGATED, {"id": one})]
+    rows.lock_conversations(conn, family)
+    if any(listing.live_count(conn, one) for one in family):
+        raise ConversationBusy(conversation_id, "cancel its tasks and responses, or wait for their ends, to delete it")
+    for one in reversed(family):
+        for statement in DELETE_ALL:
+            conn.run(statement, {"id": one})

@@ -6,7 +6,7 @@ model never becomes one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from ..broker.inbox import Entry
@@ -41,11 +41,26 @@ def input_items(entries: Sequence[Entry], response_id: str, known: Mapping[str, 
         elif entry.kind == "message":
             bodies = [user_message(entry.payload["text"])]
         for body in bodies[_echoes(bodies, known) :]:
-            item_id = body.get("id")
-            if not isinstance(item_id, str) or not item_id or item_id in known or item_id in found:
-                item_id = new_id(_PREFIX.get(str(body.get("type", "message")), "item"))
+            item_id = _id_for(body, known, found)
             found[item_id] = StoredItem(item_id, response_id, INPUT_STEP, "completed", "", _own(body))
     return list(found.values())
+
+
+def given_items(bodies: Sequence[JSON], known: Container[str]) -> list[StoredItem]:
+    """The items that a client adds to a history by itself; an id that is there already is replaced by a new one."""
+    found: dict[str, StoredItem] = {}
+    for body in bodies:
+        item_id = _id_for(body, known, found)
+        found[item_id] = StoredItem(item_id, "", INPUT_STEP, "completed", "", _own(body))
+    return list(found.values())
+
+
+def _id_for(body: JSON, *taken: Container[str]) -> str:
+    """An item's own id, or a new one when it has none or another item has it."""
+    item_id = body.get("id")
+    if isinstance(item_id, str) and item_id and not any(item_id in ids for ids in taken):
+        return item_id
+    return new_id(_PREFIX.get(str(body.get("type", "message")), "item"))
 
 
 def _echoes(bodies: Sequence[JSON], known: Mapping[str, StoredItem]) -> int:
@@ -65,6 +80,8 @@ def _own(body: JSON) -> JSON:
 
 def _is_echo(body: JSON, known: StoredItem) -> bool:
     """Ids of output items are the desk's own. A client's id may be used twice by mistake: then the content tells."""
+    if body.get("type") == "item_reference":
+        return True
     if body.get("type", "message") != known.body.get("type", "message"):
         return False
     return known.step > INPUT_STEP or all(known.body.get(key) == body.get(key) for key in ("content", "output"))

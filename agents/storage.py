@@ -112,7 +112,7 @@ def open_turn(conn: Connection, claim: Claim, known: int = 0) -> Opening | None:
     by_person = found["started_by"] in ("create", "steer")
     entries, steered = waiting(conn, conversation_id, found["id"], held=by_person)
     counted, page = int(about[7]), items.after(conn, conversation_id, known)
-    if known and len(page.items) != min(items.PAGE, counted - known):
+    if known and (len(page.items) != min(items.PAGE, counted - known) or page.last not in (0, known + len(page.items))):
         known, page = 0, items.after(conn, conversation_id, 0)
     return Opening(found, str(agent), str(about[1]), entries, known, counted, page, steered)
 

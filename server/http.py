@@ -12,7 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from . import http_queues, http_responses, http_steps, http_tasks, http_tokens
+from . import (
+    http_conversations,
+    http_queues,
+    http_responses,
+    http_steps,
+    http_tasks,
+    http_tokens,
+)
 from .call import Call, Endpoint
 from .errors import WireError, told
 from .guard import principal_of
@@ -32,6 +39,7 @@ async def models(call: Call) -> Response:
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", models),
     *http_responses.ENDPOINTS,
+    *http_conversations.ENDPOINTS,
     *http_tasks.ENDPOINTS,
     *http_steps.ENDPOINTS,
     *http_queues.ENDPOINTS,

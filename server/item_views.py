@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from ..agents.events import wire_item
@@ -14,6 +14,11 @@ PARTS: Final[Mapping[str, JSON]] = {
     "output_text": {"annotations": []},
     "input_image": {"detail": "auto"},
 }
+
+
+def shown_items(found: Iterable[StoredItem]) -> list[JSON]:
+    """The items that a list shows, in their order."""
+    return [shown_item(one) for one in found if one.body.get("type") not in NOT_SHOWN]
 
 
 def shown_item(one: StoredItem) -> JSON:

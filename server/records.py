@@ -14,7 +14,7 @@ from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from .item_views import shown_item
+from .item_views import shown_items
 
 PAGE: Final = 100
 
@@ -73,7 +73,7 @@ def last_event(conn: Connection, response_id: str, tenant: str, chains: Collecti
 
 def input_items(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> list[dict[str, Any]]:
     """What a response was asked with, as it is shown, the oldest first. Raises ResponseNotFound."""
-    return [shown_item(one) for one in retrieval.input_of(conn, response_of(conn, response_id, tenant, chains))]
+    return shown_items(retrieval.input_of(conn, response_of(conn, response_id, tenant, chains)))
 
 
 def tasks(

@@ -6,12 +6,13 @@ continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import choice, conversation, deletion, task_retry
+from ..agents import choice, conversation, conversation_items, deletion, task_retry
 from ..agents.catalog import Catalog
+from ..agents.conversation_items import About
 from ..broker import cancel, durable, inbox, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -20,6 +21,7 @@ from ..broker.inbox import Accepted, NewCreate, NewSteer, SteerAccepted
 from ..tasks.states import Status
 from . import records
 from .errors import InvalidRequest, ModelNotFound
+from .item_views import shown_item, shown_items
 from .limits import Limits
 from .protocol import Answer, Cancel, Create, Steer, Subscribe
 
@@ -131,6 +133,51 @@ class Session:
         ResponseNotFound, ConversationBusy."""
         await self.turn(response_id)
         await self.database.write(deletion.delete_response, response_id, self.tenant)
+
+    async def start(self, metadata: dict[str, str], given: Sequence[dict[str, Any]]) -> About:
+        """Makes a conversation that begins with these items."""
+        return await self.database.write(
+            conversation_items.start_conversation,
+            self.tenant,
+            self.desk.name,
+            metadata,
+            given,
+            unattended_limit=self.desk.max_unattended_turns,
+        )
+
+    async def conversation(self, conversation_id: str) -> About:
+        """A stored conversation. Raises ConversationNotFound."""
+        return await self.database.read(conversation_items.about, conversation_id, self.tenant)
+
+    async def describe(self, conversation_id: str, metadata: dict[str, str]) -> About:
+        """Gives a conversation other metadata. Raises ConversationNotFound."""
+        return await self.database.write(conversation_items.update_conversation, conversation_id, self.tenant, metadata)
+
+    async def delete_conversation(self, conversation_id: str) -> None:
+        """Removes a conversation and everything of it. Raises ConversationNotFound, ConversationBusy."""
+        await self.database.write(deletion.delete_conversation, conversation_id, self.tenant)
+
+    async def items(self, conversation_id: str, *, after: str, limit: int, newest_first: bool) -> list[dict[str, Any]]:
+        """A page of a conversation's items as they are shown. Raises ConversationNotFound, ItemNotFound."""
+        found = await self.database.read(
+            conversation_items.page, conversation_id, self.tenant, after=after, limit=limit, newest_first=newest_first
+        )
+        return shown_items(found)
+
+    async def item(self, conversation_id: str, item_id: str) -> dict[str, Any]:
+        """An item as it is shown. Raises ConversationNotFound, ItemNotFound."""
+        return shown_item(await self.database.read(conversation_items.one_item, conversation_id, self.tenant, item_id))
+
+    async def add_items(self, conversation_id: str, given: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Adds items to a conversation that is not answering; they as they are shown. Raises ConversationNotFound,
+        ConversationBusy."""
+        added = await self.database.write(conversation_items.add_items, conversation_id, self.tenant, given)
+        return shown_items(added)
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> About:
+        """Removes an item of a conversation that is not answering. Raises ConversationNotFound, ItemNotFound,
+        ConversationBusy."""
+        return await self.database.write(conversation_items.delete_item, conversation_id, self.tenant, item_id)
 
     async def retry(self, task_id: str) -> dict[str, Any]:
         """Files a task that did not succeed anew; the new task, and whether it was there already. Raises TaskNotFound,

@@ -88,6 +88,15 @@ class ServerProcess:
         self.start()
         return True
 
+    @property
+    def started(self) -> bool:
+        return self._process is not None
+
+    def join(self) -> None:
+        """Waits until it has died."""
+        assert self._process is not None
+        self._process.join(20)
+
     def kill(self) -> None:
         """What ``kill -9`` does."""
         assert self._process is not None
