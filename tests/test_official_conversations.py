@@ -40,7 +40,8 @@ def said(text: str, role: str = "user") -> Any:
 
 
 async def ask(client: AsyncOpenAI, given: Any, conversation: str, **fields: Any) -> Any:
-    found: Any = await client.responses.create(model="house", input=given, conversation=conversation, **fields)
+    options: Any = {"model": "house", "input": given, "conversation": conversation, **fields}
+    found: Any = await client.responses.create(**options)
     return found
 
 
