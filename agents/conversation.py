@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from ..broker import conversations, inbox, rows, turns
+from ..broker import conversations, inbox, rows, tenants, turns
 from ..broker.connection import Connection
 from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
@@ -53,7 +53,7 @@ SET_COUNTERS: Statement = Statement(
 ECHOED: Statement = Statement(
     sa.select(item.c.conversation_id)
     .join(conversation, conversation.c.id == item.c.conversation_id)
-    .where(item.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.stored == 1)
+    .where(item.c.id == p("id"), tenants.of(conversation), conversation.c.stored == 1)
     .order_by(conversation.c.created_at)
 )
 

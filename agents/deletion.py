@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..broker import listing, rows, turns
+from ..broker import listing, rows, tenants, turns
 from ..broker.connection import Connection
 from ..broker.errors import ConversationBusy, ResponseNotFound
 from ..broker.failpoints import operation
@@ -46,8 +46,8 @@ LIVE: Final = frozenset({"queued", "in_progress"})
 def delete_response(conn: Connection, response_id: str, tenant: str) -> None:
     """Forgets a response that has ended, and its events; its items stay in the conversation, as in the API. Raises
     ResponseNotFound, ConversationBusy."""
-    found = turns.read(conn, response_id)
-    if found is None or found["tenant"] != tenant:
+    found = tenants.owned(turns.read(conn, response_id), tenant)
+    if found is None:
         raise ResponseNotFound(response_id)
     rows.lock_conversations(conn, [found["conversation_id"]])
     found = turns.read(conn, response_id)  # again, now that nobody changes it

@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from ..broker import tenants
 from ..broker.connection import Connection
 from ..broker.statements import Statement, defaults, insert_row, p, table, word
 from ..broker.tables import Conversation
@@ -57,7 +58,7 @@ WHERE_ASKED: Statement = Statement(
     .where(
         required.c.key == p("key"),
         required.c.kind == word("approval"),
-        conversation.c.tenant == p("tenant"),
+        tenants.of(conversation),
         conversation.c.stored == 1,
         conversation.c.parent_task.is_(None),
     )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from ..broker import turns
+from ..broker import tenants, turns
 from ..broker.connection import Connection
 from ..broker.errors import ResponseNotFound
 from ..broker.statements import Statement, p, table
@@ -54,9 +54,9 @@ class Link:
 
 def of_run(conn: Connection, response_id: str, tenant: str) -> JSON:
     """The run that a response belongs to: its states in their order, and its steps. Raises ResponseNotFound."""
-    first = turns.read(conn, response_id)
+    first = tenants.owned(turns.read(conn, response_id), tenant)
     stored = None if first is None else conn.one(IS_STORED, {"id": first["conversation_id"]})
-    if first is None or first["tenant"] != tenant or stored is None or not stored[0]:
+    if first is None or stored is None or not stored[0]:
         raise ResponseNotFound(response_id)
     run, links = _run(conn, first)
     states = [state for number in range(len(run)) for state in _states(run[: number + 1], links)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from ..broker import queue, rows
+from ..broker import queue, rows, tenants
 from ..broker.connection import Connection
 from ..broker.errors import TaskNotFound, TaskNotRetryable
 from ..broker.failpoints import operation
@@ -21,8 +21,9 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
 
     The new one has no parent: whoever filed the first has been told of its end. Raises TaskNotFound, TaskNotRetryable.
     """
-    row = rows.lock_one(conn, task_id)  # who retries it at the same time waits here, and then finds the new one
-    if row is None or row["tenant"] != tenant or row["kind"] == "turn":
+    locked = rows.lock_one(conn, task_id)  # who retries it at the same time waits here, and then finds the new one
+    row = tenants.owned(locked, tenant)
+    if row is None or row["kind"] == "turn":
         raise TaskNotFound(task_id)
     status = Status(row["status"])
     if status in LIVE or status is Status.SUCCEEDED:

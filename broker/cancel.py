@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import Task
-from . import rows, turns
+from . import rows, tenants, turns
 from .connection import Connection
 from .endings import end, waiters_of
 from .errors import ResponseNotFound, TaskNotFound
@@ -34,8 +34,8 @@ def cancel_task(conn: Connection, task_id: str, tenant: str) -> TaskRow:
 
     Raises TaskNotFound.
     """
-    found = rows.read(conn, task_id)
-    if found is None or found["tenant"] != tenant or found["kind"] == "turn":
+    found = tenants.owned(rows.read(conn, task_id), tenant)
+    if found is None or found["kind"] == "turn":
         raise TaskNotFound(task_id)
     family = _family(conn, task_id)
     while True:
@@ -88,8 +88,8 @@ def ask_turn(conn: Connection, row: TaskRow) -> None:
 def cancel_response(conn: Connection, response_id: str, tenant: str) -> None:
     """Asks for a response to be cancelled; one that is still queued ends when its turn comes. Raises
     ResponseNotFound."""
-    found = turns.read(conn, response_id)
-    if found is None or found["tenant"] != tenant:
+    found = tenants.owned(turns.read(conn, response_id), tenant)
+    if found is None:
         raise ResponseNotFound(response_id)
     rows.lock_conversations(conn, [found["conversation_id"]])
     conn.run(ASK_TURN, {"id": response_id})

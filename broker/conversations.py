@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 
 from ..tasks.request import new_id
-from . import turns
+from . import tenants, turns
 from .connection import Connection
 from .errors import PreviousResponseNotFound
 from .statements import Statement, defaults, insert_row, p, table
@@ -18,7 +18,7 @@ conversation, turn = table(Conversation), table(Turn)
 
 READ_CONVERSATION: Statement = Statement(
     sa.select(conversation.c.id).where(
-        conversation.c.id == p("id"), conversation.c.tenant == p("tenant"), conversation.c.parent_task.is_(None)
+        conversation.c.id == p("id"), tenants.of(conversation), conversation.c.parent_task.is_(None)
     )
 )
 INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
@@ -43,12 +43,8 @@ def create_conversation(
 def continue_from(conn: Connection, response_id: str, tenant: str) -> str:
     """The conversation in which a response is continued. Raises PreviousResponseNotFound, also for a delegated run's:
     that conversation has only this run."""
-    previous = turns.read(conn, response_id)
-    if (
-        previous is None
-        or previous["tenant"] != tenant
-        or conn.one(READ_CONVERSATION, {"id": previous["conversation_id"], "tenant": tenant}) is None
-    ):
+    previous = tenants.owned(turns.read(conn, response_id), tenant)
+    if previous is None or conn.one(READ_CONVERSATION, {"id": previous["conversation_id"], "tenant": tenant}) is None:
         raise PreviousResponseNotFound(response_id)
     return str(previous["conversation_id"])
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from . import rows
+from . import rows, tenants
 from .connection import Connection
 from .rows import task
 from .statements import Statement, p, word
@@ -17,8 +17,7 @@ from .statements import Statement, p, word
 MINUTES: Final = 60  # that are looked back
 
 IS_TURN: Final = task.c.kind == word("turn")
-# Joined to an empty text, the tenant does not tempt SQLite to an index that holds all that have ended.
-OF_TENANT: Final = task.c.tenant.op("||")(word("")) == p("tenant")
+OF_TENANT: Final = tenants.of_some(task)
 LIVE: Statement = Statement(
     sa.select(IS_TURN, task.c.status, task.c.queue, task.c.name, sa.func.count(), sa.func.min(task.c.ready))
     .where(rows.IS_LIVE, OF_TENANT)
@@ -35,7 +34,7 @@ RUNNING: Statement = Statement(
 ENDED: Statement = Statement(
     sa.select(task.c.status, sa.func.count())
     .where(
-        task.c.tenant == p("tenant"),
+        tenants.of(task),
         task.c.kind != word("turn"),
         task.c.finished_at >= p("since"),
         task.c.finished_at < p("until"),

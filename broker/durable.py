@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import DurableCall, Task
-from . import notices, queue, rows, turns, waits
+from . import notices, queue, rows, tenants, turns, waits
 from .connection import Connection
 from .endings import end
 from .errors import TaskNotFound
@@ -166,8 +166,8 @@ def record_ask(conn: Connection, claim: Claim, position: int, key: str, question
 def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
     """Answers the question that a task waits with, and wakes it. Raises TaskNotFound; a task that asks nothing is
     returned as it is."""
-    row = rows.lock_one(conn, task_id)
-    if row is None or row["tenant"] != tenant:
+    row = tenants.owned(rows.lock_one(conn, task_id), tenant)
+    if row is None:
         raise TaskNotFound(task_id)
     if row["status"] != Status.WAITING or row["waiting_for"] != "answer":
         return row

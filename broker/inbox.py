@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
 from ..tasks.request import new_id
-from . import turns
+from . import tenants, turns
 from .cancel import ask_turn
 from .connection import Connection
 from .conversations import READ_CONVERSATION, continue_from, create_conversation
@@ -50,12 +50,10 @@ INPUTS_TAKEN: Statement = Statement(
     .values(waiting_inputs=conversation.c.waiting_inputs - p("count"))
 )
 INSERT: Statement = Statement(insert_row(InboxEntry))
-BY_INPUT_ID: Statement = Statement(
-    sa.select(turn).where(turn.c.tenant == p("tenant"), turn.c.input_id == p("input_id"))
-)
+BY_INPUT_ID: Statement = Statement(sa.select(turn).where(tenants.of(turn), turn.c.input_id == p("input_id")))
 STEER_BY_INPUT_ID: Statement = Statement(
     sa.select(entry.c.conversation_id, entry.c.number, entry.c.response_id, entry.c.input_digest).where(
-        entry.c.tenant == p("tenant"), entry.c.input_id.is_not(None), entry.c.input_id == p("input_id")
+        tenants.of(entry), entry.c.input_id.is_not(None), entry.c.input_id == p("input_id")
     )
 )
 WAITING: Statement = Statement(
@@ -187,8 +185,8 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
 
     Raises ResponseNotFound, ResponseNotActive, InboxFull, IdempotencyMismatch.
     """
-    target = turns.read(conn, new.response_id)
-    if target is None or target["tenant"] != new.tenant:
+    target = tenants.owned(turns.read(conn, new.response_id), new.tenant)
+    if target is None:
         raise ResponseNotFound(new.response_id)
     conversation_id = str(target["conversation_id"])
     repeated = _repeated_steer(conn, new, target["next_sequence"])

@@ -16,6 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..tasks.table import Limit, Queue, Task
+from . import tenants
 from .connection import Connection
 from .failpoints import operation
 from .statements import Statement, p, table, word
@@ -36,7 +37,7 @@ HEAD: Statement = Statement(
     .order_by(task.c.place)
     .limit(1)
 )
-_OWNED = (task.c.slot == p("slot"), task.c.queue == p("queue"), task.c.tenant == p("tenant"))
+_OWNED = (task.c.slot == p("slot"), task.c.queue == p("queue"), tenants.of(task))
 LAST: Statement = Statement(sa.select(sa.func.max(task.c.place)).where(*_OWNED, task.c.flow == p("flow"), *IN_LINE))
 
 

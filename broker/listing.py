@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ..tasks import states
-from . import rows
+from . import rows, tenants
 from .connection import Connection
 from .errors import TaskNotFound
 from .rows import TaskRow, as_dict, task
@@ -25,12 +25,12 @@ OF_CONVERSATION: Statement = Statement(
 )
 OF_TENANT: Statement = Statement(
     sa.select(task)
-    .where(task.c.tenant == p("tenant"), task.c.kind != word("turn"))
+    .where(tenants.of(task), task.c.kind != word("turn"))
     .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(p("limit"))
 )
 # A tenant's index is in the order of a page; of live tasks there are few beside those that have ended, so these are
-# found by an index of their own, and sorted. Joined to an empty text, the tenant does not tempt SQLite to the first.
+# found by an index of their own, and sorted.
 WANTED: Final = (
     task.c.kind != word("turn"),
     sa.or_(p("conversation") == "", task.c.conversation_id == p("conversation")),
@@ -39,13 +39,13 @@ WANTED: Final = (
 )
 PAGE: Statement = Statement(
     sa.select(task)
-    .where(task.c.tenant == p("tenant"), *WANTED)
+    .where(tenants.of(task), *WANTED)
     .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(p("limit"))
 )
 LIVE_PAGE: Statement = Statement(
     sa.select(task)
-    .where(rows.IS_LIVE, task.c.tenant.op("||")(word("")) == p("tenant"), *WANTED)
+    .where(rows.IS_LIVE, tenants.of_some(task), *WANTED)
     .order_by(task.c.created_at.desc(), task.c.id.desc())
     .limit(p("limit"))
 )
@@ -93,8 +93,8 @@ def page(
 
 def one(conn: Connection, task_id: str, tenant: str) -> TaskRow | None:
     """A task of this tenant; None for another tenant's, as for one that does not exist."""
-    found = rows.read(conn, task_id)
-    return found if found is not None and found["tenant"] == tenant and found["kind"] != "turn" else None
+    found = tenants.owned(rows.read(conn, task_id), tenant)
+    return found if found is not None and found["kind"] != "turn" else None
 
 
 def live_count(conn: Connection, conversation_id: str) -> int:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
-from . import views
+from . import tenants, views
 from .connection import Connection, Row
 from .errors import LeaseLost
 from .events import count_on, insert_one
@@ -49,9 +49,7 @@ BY_CREATOR: Statement = Statement(
     sa.select(task).where(task.c.created_by == p("created_by"), task.c.created_by.is_not(None))
 )
 BY_UNIQUE_KEY: Statement = Statement(
-    sa.select(task).where(
-        task.c.tenant == p("tenant"), task.c.unique_key == p("unique_key"), task.c.unique_key.is_not(None)
-    )
+    sa.select(task).where(tenants.of(task), task.c.unique_key == p("unique_key"), task.c.unique_key.is_not(None))
 )
 FREE_KEY: Statement = Statement(sa.update(task).where(task.c.id == p("id")).values(unique_key=None))
 BY_LABEL: Statement = Statement(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..agents import retrieval
-from ..broker import counting, deliveries, listing, rows, schedules, turns, views
+from ..broker import counting, deliveries, listing, rows, schedules, tenants, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
@@ -20,43 +20,42 @@ PAGE: Final = 100
 
 conversation = table(Conversation)
 
-CONVERSATION: Statement = Statement(
-    sa.select(conversation.c.tenant, conversation.c.stored, conversation.c.last_cursor).where(
-        conversation.c.id == p("id")
+OF_TENANT: Statement = Statement(
+    sa.select(conversation.c.stored, conversation.c.last_cursor).where(
+        conversation.c.id == p("id"), tenants.of(conversation)
     )
 )
+STORED: Statement = Statement(sa.select(conversation.c.stored).where(conversation.c.id == p("id")))
 
 
 def last_cursor(conn: Connection, conversation_id: str, tenant: str, chains: Collection[str]) -> int:
     """The log's last cursor of a conversation that this connection may follow. Raises ConversationNotFound."""
-    row = conn.one(CONVERSATION, {"id": conversation_id})
-    if row is None or row[0] != tenant or not (row[1] or conversation_id in chains):
+    row = conn.one(OF_TENANT, {"id": conversation_id, "tenant": tenant})
+    if row is None or not (row[0] or conversation_id in chains):
         raise ConversationNotFound(conversation_id)
-    return int(row[2])
+    return int(row[1])
 
 
 def is_stored(conn: Connection, conversation_id: str) -> bool:
-    row = conn.one(CONVERSATION, {"id": conversation_id})
-    return row is not None and bool(row[1])
+    row = conn.one(STORED, {"id": conversation_id})
+    return row is not None and bool(row[0])
 
 
 def check_chain(conn: Connection, previous_id: str, tenant: str, chains: Collection[str]) -> None:
     """A response that is not stored is continued on its own connection only. Raises PreviousResponseNotFound."""
-    previous = turns.read(conn, previous_id)
-    if previous is None or previous["tenant"] != tenant:
+    previous = tenants.owned(turns.read(conn, previous_id), tenant)
+    if previous is None:
         raise PreviousResponseNotFound(previous_id)
-    row = conn.one(CONVERSATION, {"id": previous["conversation_id"]})
-    if row is None or not (row[1] or previous["conversation_id"] in chains):
+    if not (is_stored(conn, previous["conversation_id"]) or previous["conversation_id"] in chains):
         raise PreviousResponseNotFound(previous_id)
 
 
 def response_of(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> turns.TurnRow:
     """The turn of a response that this client may see. Raises ResponseNotFound."""
-    found = turns.read(conn, response_id)
-    if found is None or found["tenant"] != tenant:
+    found = tenants.owned(turns.read(conn, response_id), tenant)
+    if found is None:
         raise ResponseNotFound(response_id)
-    row = conn.one(CONVERSATION, {"id": found["conversation_id"]})
-    if row is None or not (row[1] or found["conversation_id"] in chains):
+    if not (is_stored(conn, found["conversation_id"]) or found["conversation_id"] in chains):
         raise ResponseNotFound(response_id)
     return found
 
