@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
-from ..broker import conversations, turns
+from ..broker import conversations, tenants, turns
 from ..broker.connection import Connection, Row
 from ..broker.errors import ConversationBusy, ConversationNotFound, ItemNotFound
 from ..broker.failpoints import operation
@@ -33,7 +33,7 @@ BUSY: Final = "wait for its answer before its items are changed"
 READ: Statement = Statement(
     sa.select(conversation.c.id, conversation.c.created_at, conversation.c.meta, conversation.c.last_item).where(
         conversation.c.id == p("id"),
-        conversation.c.tenant == p("tenant"),
+        tenants.of(conversation),
         conversation.c.stored == 1,
         conversation.c.parent_task.is_(None),
     )

@@ -45,6 +45,12 @@ BODIES: dict[str, tuple[str, ...]] = {
         '{"input":[{"type":"mcp_approval_response","approval_request_id":"ID","approve":true},{"role":"user","content":"x"}],"background":true}',
     ),
     "POST /v1/tasks/{task_id}/answer": ('{"answer":1}',),
+    "POST /v1/conversations": ('{"items":[{"type":"message","id":"ID","role":"user","content":"x"}]}',),
+    "POST /v1/conversations/{conversation_id}": ('{"metadata":{"a":"b"}}',),
+    "POST /v1/conversations/{conversation_id}/items": (
+        '{"items":[{"type":"message","role":"user","content":"x"}]}',
+        '{"items":[{"type":"item_reference","id":"ID"}]}',
+    ),
 }
 MESSAGES: dict[str, tuple[str, ...]] = {
     "response.create": tuple(body.replace(',"background":true', "") for body in BODIES["POST /v1/responses"]),
