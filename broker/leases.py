@@ -19,6 +19,7 @@ from .endings import end, try_to_hold, waiters_of
 from .failpoints import operation
 from .lifetimes import clear_expired
 from .line import let_in_due
+from .presence import Presence, note
 from .queue import Held, held_row, requeue
 from .rows import Claim, TaskRow
 from .schema import note_clock
@@ -62,20 +63,23 @@ def sweep(conn: Connection, limit: int = 100) -> int:
 
 
 @operation
-def recover(conn: Connection) -> int:
+def recover(conn: Connection, here: Presence | None = None) -> int:
     """Releases the leases of processes that ran on this machine and are gone; how many tasks it moved.
 
-    Where no other process can have the database open, every process but this one is gone.
+    ``here`` is the worker that does so: it notes that it is there. Where no other process can have the database open,
+    every process but this one is gone.
     """
-    here = Owner.here().process
+    own = Owner.here().process
     moved = 0
-    owners = {str(owner) for (owner,) in conn.all(OWNERS) if str(owner).rpartition("/")[0] != here}
+    owners = {str(owner) for (owner,) in conn.all(OWNERS) if str(owner).rpartition("/")[0] != own}
     dead = owners if conn.alone else {owner for owner in owners if is_dead(owner)}
     for row in _owned(conn, dead):
         lose(conn, row)
         moved += 1
     if conn.dialect == "sqlite":
         note_clock(conn)
+    if here is not None:
+        note(conn, here)
     return moved
 
 

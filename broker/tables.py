@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 8  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 9  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -184,3 +184,15 @@ class UsageRow(Base, table=True):
     reasoning_tokens: int = 0
     seconds: float = 0.0
     cost: float = 0.0
+
+
+class WorkerRow(Base, table=True):
+    """A worker that has said lately that it is there."""
+
+    __tablename__ = "frontdesk_worker"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    owner: str = Field(primary_key=True)
+    names: str = "{}"  # JSON: the names of tasks that it runs, by slot
+    queues: str | None = None  # JSON: those whose tasks it takes; None: all
+    until: float = 0.0  # on the database's clock
+    seen_at: float = 0.0

@@ -25,6 +25,7 @@ from .database import Database
 from .errors import DatabaseClosed, DatabaseError
 from .eventloop import StubbornLoop
 from .heartbeat import Heartbeat
+from .presence import Presence
 from .queue import Held
 from .rows import Claim
 from .runs import Handler, Run
@@ -73,6 +74,12 @@ class Worker:
         self._webhooks = webhooks
         self.owner = Owner.here()
         self._claims = Claims(database, self.owner, lease=lease, poll=poll, queues=queues)
+        self._presence = Presence(
+            self.owner.text,
+            {slots.slot: frozenset(slots.handlers) for slots in self._slots if slots.size},
+            queues,
+            3 * RECOVER_EVERY * poll,
+        )
         self._schedules = Schedules(database, schedules)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,7 +129,7 @@ class Worker:
 
     async def _serve(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        await self._database.write(leases.recover)
+        await self._database.write(leases.recover, self._presence)
         await self._schedules.register()
         self._beat.start(self._loop)
         try:
@@ -249,7 +256,7 @@ class Worker:
         await self._database.write(leases.sweep)
         await self._schedules.fire()
         if recover:
-            await self._database.write(leases.recover)
+            await self._database.write(leases.recover, self._presence)
         await self._claims.give_back_unreceived()
         if self.running():
             self._renewed(set(), await self._database.read(leases.cancels_asked))

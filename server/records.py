@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..agents import retrieval
-from ..broker import counting, deliveries, listing, rows, schedules, tenants, turns, views
+from ..broker import counting, delays, deliveries, listing, rows, schedules, tenants, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
 from ..broker.statements import Statement, p, table
@@ -88,7 +88,8 @@ def tasks(
     found = listing.page(
         conn, tenant, conversation_id=conversation_id, status=status, after=after, limit=min(limit, PAGE + 1)
     )
-    return [shown(row) for row in found]
+    why = delays.delays(conn, found)
+    return [{**shown(row), "waits_for": why[row["id"]]} if row["id"] in why else shown(row) for row in found]
 
 
 def task_of(conn: Connection, task_id: str, tenant: str) -> dict[str, Any]:
@@ -97,8 +98,12 @@ def task_of(conn: Connection, task_id: str, tenant: str) -> dict[str, Any]:
     row = listing.one(conn, task_id, tenant)
     if row is None:
         raise TaskNotFound(task_id)
-    told = deliveries.of_task(conn, task_id)
-    return {**shown(row), "deliveries": told} if told else shown(row)
+    told, why = deliveries.of_task(conn, task_id), delays.delays(conn, [row])
+    return {
+        **shown(row),
+        **({"deliveries": told} if told else {}),
+        **({"waits_for": why[row["id"]]} if why else {}),
+    }
 
 
 def stats(conn: Connection, tenant: str) -> dict[str, Any]:

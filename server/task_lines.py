@@ -8,6 +8,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..broker.delays import IN_LINE
+
 CONTROL: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")  # what could steer the terminal
 BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -21,7 +23,9 @@ def line_of(task: Mapping[str, Any]) -> str:
     """A task in one line."""
     progress = "" if task["progress"] is None else f" {task['progress']:.0%}"
     title = clean(task["title"] or task["name"])
-    return f"{task['id']}  {task['label']:<4} {task['status']:<9}{progress:<5} {title}"
+    waits = task.get("waits_for", IN_LINE)
+    why = "" if waits == IN_LINE else f" (waits: {clean(waits)})"
+    return f"{task['id']}  {task['label']:<4} {task['status']:<9}{progress:<5} {title}{why}"
 
 
 def news_line(task: Mapping[str, Any]) -> str:
@@ -38,6 +42,8 @@ def lines_of(task: Mapping[str, Any]) -> list[str]:
         for name in ("conversation", "retry_of", "message", "question", "error")
         if task.get(name)
     ]
+    if task.get("waits_for") == IN_LINE:
+        lines.append(f"  waits: {IN_LINE}")
     if task["cancel_requested"] and task["finished_at"] is None:
         lines.append("  it has been asked to stop")
     if task["result"] is not None:
