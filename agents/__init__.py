@@ -8,6 +8,7 @@ from .context import Context as Context
 from .desk import Desk as Desk
 from .errors import DeskError as DeskError
 from .model import ModelSettings as ModelSettings
+from .summarize import Summarize as Summarize
 from .team import Limits as Limits
 from .tool import tool as tool
 from .toolset import Toolset as Toolset

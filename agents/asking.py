@@ -33,6 +33,8 @@ from .model import (
 )
 from .owed import only_continues
 from .past import call_id_of, reaches_back
+from .results import READ_RESULT
+from .results import SPEC as READ_RESULT_SPEC
 from .team import Team
 
 log = logging.getLogger("frontdesk.loop")
@@ -131,9 +133,13 @@ class Asking:
         return choice.followed() if called or self._continues else choice
 
     def _tools(self, catalog: Catalog) -> tuple[ToolSpec, ...]:
-        """The agent's tools and the client's; one that both declare is the agent's."""
+        """The agent's tools and the client's, one that both declare is the agent's; ``read_result`` once there is
+        something to read.
+        """
         known = catalog.names() if self.client_tools else ()
         tools = catalog.specs + tuple(one for one in self.client_tools if one.name not in known)
+        if self._journal.has_kept and READ_RESULT not in self.client_names:
+            tools += (READ_RESULT_SPEC,)
         allowed = self._choice.allowed
         return tools if allowed is None else tuple(one for one in tools if one.name in allowed)
 

@@ -12,6 +12,7 @@ from ..broker.spending import Spending
 from .calls import CallOutput
 from .events import ResponseStream, clean, wire_item
 from .history import StoredItem
+from .results import KEPT, Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Batch:
     added: list[StoredItem] = field(default_factory=list[StoredItem])
     changed: list[StoredItem] = field(default_factory=list[StoredItem])
     closed: list[str] = field(default_factory=list[str])  # items whose deltas may go
+    kept: list[Kept] = field(default_factory=list[Kept])  # whole results of calls
     taken: list[Entry] = field(default_factory=list[Entry])  # of the inbox: what has entered the conversation
     asked: list[Asked] = field(default_factory=list[Asked])
     withdrawn: list[str] = field(default_factory=list[str])  # requests that need no answer any more
@@ -92,6 +94,8 @@ def answered(item: StoredItem, given: CallOutput) -> StoredItem:
         body["error"] = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": text}]}
     else:
         body["output"] = text
+    if given.kept is not None:
+        body[KEPT] = len(given.kept)
     return replace(item, status="completed", body=body)
 
 

@@ -16,6 +16,8 @@ from .catalog import Catalog
 from .context import Context
 from .journal import Journal
 from .model import FunctionCall
+from .result_runs import ResultRuns
+from .results import READ_RESULT
 from .step import OpenCall, Plan, decide, refuse_returned
 from .team import Team
 from .tool import Tool
@@ -60,6 +62,7 @@ class CallRuns:
     ) -> None:
         self._team, self._journal, self._tasks = team, journal, tasks
         self._catalog, self._client_names = catalog, client_names
+        self._results = ResultRuns(team, journal)
 
     def left_open(self) -> list[OpenCall]:
         """Calls of this turn that a crash, a drain or a park left without an output."""
@@ -72,7 +75,8 @@ class CallRuns:
             if catalog is None:
                 found.append(OpenCall(Call(call_id, wire, call.arguments), "unknown"))
             else:
-                interrupted = call_id not in self._journal.approved
+                has_not_begun = call_id in self._journal.approved
+                interrupted = not has_not_begun and not self._journal.is_kept(call_id)
                 found.append(catalog.left_open(call, self._client_names, interrupted=interrupted))
         return found
 
@@ -156,12 +160,15 @@ class CallRuns:
             await self._tasks.run(call, self._catalog().agent.name)
             return CallOutput(call.call_id, "")
         tool = None if one.kind == "unknown" else self._of(one).tools.get(call.name)
+        if tool is None and call.name == READ_RESULT:
+            return await self._results.read(call)
         if tool is None:
             return CallOutput(call.call_id, unknown_tool(call.name, self._of(one).names()), True, "unknown_tool")
         team = self._team
-        return await run_tool(
+        output = await self._results.kept(call) or await run_tool(
             tool, call, self._context(one), limiter=team.limiter, places=team.places, text=_text_of(tool)
         )
+        return await self._results.fit(tool, call, output, self._of(one).agent)
 
     def _context(self, one: OpenCall) -> Context[Any]:
         about = self._journal.about

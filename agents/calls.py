@@ -47,6 +47,7 @@ class CallOutput:
     error: bool = False
     kind: Kind = "result"
     value: Any = field(default=None, repr=False, compare=False)
+    kept: str | None = field(default=None, repr=False, compare=False)  # the whole of it, when ``output`` is a part
 
 
 RunOne: TypeAlias = Callable[[Call], Awaitable[CallOutput]]

@@ -12,6 +12,7 @@ from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .calls import Call
 from .model import JSON, FunctionCall, ToolSpec
+from .results import READ_RESULT
 from .step import Kind, OpenCall
 from .tool import Tool
 
@@ -38,6 +39,8 @@ class Catalog:
         tool = self.tools.get(name)
         if tool is not None:
             return "client" if tool.manual else "tool"
+        if name == READ_RESULT and name not in client_tools:
+            return "tool"
         if name in WAITS and name in self.task_tools:
             return "wait"
         if name in self.task_tools:

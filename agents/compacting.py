@@ -15,7 +15,7 @@ from .compaction import Compaction
 from .errors import ModelError, ModelRefused
 from .history import StoredItem
 from .model import JSON, Message, Model, ModelRequest, ReplyDone, Usage
-from .summaries import LONGEST_SUMMARY, pieces, told, writing
+from .summaries import LONGEST_SUMMARY, TASK, pieces, told, writing
 from .summary_item import compaction_item
 
 log = logging.getLogger("frontdesk.compaction")
@@ -52,12 +52,14 @@ def _with_id(message: JSON) -> JSON:
 
 
 async def summarised(
-    model: Model, lines: Sequence[str], *, tokens: int, before: str = "", instructions: str = ""
+    model: Model, lines: Sequence[str], *, tokens: int, before: str = "", instructions: str = "", task: str = TASK
 ) -> tuple[str, Usage]:
-    """A summary of ``before``, which is one, and of the lines, about ``tokens`` of them at once. Raises ModelError."""
+    """A summary of ``before``, which is one, and of the lines, about ``tokens`` of them at once; ``task`` is what the
+    model is told to do. Raises ModelError.
+    """
     text, usage = before, Usage()
     for piece in pieces(lines, tokens):
-        text, used = await _written(model, writing(piece, text, instructions))
+        text, used = await _written(model, writing(piece, text, instructions, task))
         usage += used
     return text, usage
 

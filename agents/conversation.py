@@ -15,7 +15,7 @@ from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import required
+from . import required, result_storage
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -122,6 +122,7 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     last = conn.one(LAST_POSITION, {"response_id": previous["id"], "conversation_id": original})
     until = int(last_item) if last is None or last[0] is None else int(last[0])  # it has not begun: all is before it
     conn.run(COPY, {"to": forked, "from": original, "until": until})
+    result_storage.copy(conn, original, forked)
     counters = {"last_item": until, "last_label": labels, "meta": meta, "stored": stored, "head": previous["id"]}
     conn.run(SET_COUNTERS, {"id": forked, **counters})
     required.copy(conn, original, forked)

@@ -19,6 +19,7 @@ from .choice import chosen
 from .desk_options import DeskOptions, Options
 from .errors import DeskError, ToolChoiceError
 from .model import Model, ToolSpec
+from .results import READ_RESULT
 from .roster import check_hidden, reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
 from .team import Team
@@ -132,7 +133,7 @@ class Desk(Generic[D]):
         if self.tasks or any(one.delegates for one in self.agents.values()):
             task_tools += FOLLOW_UP
         specs += [handoff_spec(one) for one in handoffs] + task_tools
-        names = [one.name for one in specs]
+        names = [*(one.name for one in specs), READ_RESULT]
         for name in sorted({one for one in names if names.count(one) > 1}):
             raise DeskError(f"agent {agent.name} has two tools named {name!r}; the desk's own names cannot be taken")
         catalog = Catalog(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from ..broker.spending import Spending
@@ -20,6 +21,7 @@ from .history import StoredItem
 from .model import FunctionCall, Usage
 from .past import Past
 from .response import About, Outcome, Progress, Verdict, spent_by
+from .results import KEPT, Piece, kept_of
 from .transcript import Form, Transcript
 
 log = logging.getLogger("frontdesk.journal")
@@ -32,6 +34,8 @@ class Store(Protocol):
 
     async def save(self, what: str, batch: Batch) -> None: ...
     async def finish(self, batch: Batch, outcome: Outcome) -> Verdict: ...
+    async def read_kept(self, call_id: str, offset: int, count: int) -> Piece | None: ...
+    async def known_kept(self) -> list[tuple[str, int]]: ...
 
 
 class Journal(Transcript):
@@ -99,6 +103,34 @@ class Journal(Transcript):
         """
         self.answer(given)
         await self.soon("output")
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether a result in the history is longer than it is shown."""
+        return self.past.has_kept or any(KEPT in one.body for one in self.items)
+
+    def is_kept(self, call_id: str) -> bool:
+        """Whether the whole result of a call that is still open is kept already."""
+        item_id = self._open_calls.get(call_id)
+        return item_id is not None and KEPT in self.items[self._places[item_id]].body
+
+    async def keep(self, given: CallOutput) -> None:
+        """Commits the whole result of a call whose output is still to be made of it."""
+        item_id = self._open_calls.get(given.call_id)
+        if item_id is not None and given.kept is not None:
+            item = self.items[self._places[item_id]]
+            self._change(replace(item, body={**item.body, KEPT: len(given.kept)}))
+            self._batch.kept += kept_of(given)
+            await self.commit("output")
+
+    async def read_kept(self, call_id: str, offset: int, count: int) -> Piece | None:
+        """A part of a result that is kept; None when it is not there."""
+        await self.settle()
+        return await self._store.read_kept(call_id, offset, count)
+
+    async def known_kept(self) -> list[tuple[str, int]]:
+        """The results that are kept, the newest first: call ids and characters."""
+        return await self._store.known_kept()
 
     async def output_in(self, call_id: str, write: Callable[[Batch, Slot], Awaitable[CallOutput]]) -> CallOutput:
         """Lets a write make the output of an open call, in the commit that does what the call asks for."""

@@ -16,6 +16,7 @@ from .history import StoredItem, model_items
 from .model import JSON
 from .owed import Owed
 from .response import INPUT_STEP
+from .results import KEPT
 
 MOST_CHARACTERS: Final = 16_000_000  # of all histories that are kept
 MOST_CONVERSATIONS: Final = 1_000
@@ -39,6 +40,7 @@ class Past:
         self.by_id: dict[str, StoredItem] = {}
         self.call_ids: set[str] = set()
         self.owed = Owed()
+        self.has_kept = False  # whether a result in it is longer than it is shown
         self.counted = self.size = 0
         self._asked: set[str] = set()  # calls of functions that clients run, and have not answered
         self._answered: set[str] = set()
@@ -54,6 +56,7 @@ class Past:
             self.by_id[one.id] = one
             self.call_ids.add(call_id_of(one))
             self.owed.take(one)
+            self.has_kept = self.has_kept or KEPT in one.body
             kind, call_id = one.body.get("type"), str(one.body.get("call_id"))
             if kind == "function_call":
                 self._asked.add(call_id)

@@ -28,7 +28,7 @@ from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
 from ..broker.wakeups import Events
 from ..tasks.states import TERMINAL, Action
-from . import items, required
+from . import items, required, result_storage
 from .accounts import count
 from .batch import Batch, Ref
 from .events import encoded, said_in
@@ -170,6 +170,7 @@ def save(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome | None = Non
         required.insert(conn, ref.conversation_id, ref.response_id, ref.claim.tenant, batch.asked)
     if batch.withdrawn:
         required.withdraw(conn, ref.conversation_id, ref.response_id, batch.withdrawn)
+    result_storage.keep(conn, ref.conversation_id, batch.kept)
     for entry in batch.taken:
         conn.run(inbox.TAKE, {"id": ref.conversation_id, "number": entry.number, "by": ref.response_id})
     first = int(counted[1]) - len(batch.events)

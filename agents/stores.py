@@ -9,9 +9,10 @@ import anyio
 
 from ..broker.connection import Connection
 from ..broker.runs import Run
-from . import storage
+from . import result_storage, storage
 from .batch import Batch, Ref
 from .response import Outcome, Verdict
+from .results import Piece
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -61,15 +62,33 @@ class DurableStore:
             self._run.over = verdict != "on"
         return verdict
 
+    async def read_kept(self, call_id: str, offset: int, count: int) -> Piece | None:
+        read = self._run.database.read
+        return await read(result_storage.read, self.ref.conversation_id, call_id, offset, count)
+
+    async def known_kept(self) -> list[tuple[str, int]]:
+        return await self._run.database.read(result_storage.known, self.ref.conversation_id)
+
 
 class MemoryStore:
-    """Keeps nothing: for a turn that lives and ends with its process. The journal's own items are its result."""
+    """For a turn that lives and ends with its process. The journal's own items are its result; ``kept`` holds the
+    whole results of its calls.
+    """
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
+        self.kept: dict[str, str] = {}
 
     async def save(self, what: str, batch: Batch) -> None:
-        """The journal holds the items; there is nothing to do."""
+        """The journal holds the items."""
+        self.kept |= {one.call_id: one.text for one in batch.kept}
+
+    async def read_kept(self, call_id: str, offset: int, count: int) -> Piece | None:
+        text = self.kept.get(call_id)
+        return None if text is None else Piece(text[offset : offset + count], len(text))
+
+    async def known_kept(self) -> list[tuple[str, int]]:
+        return [(call_id, len(text)) for call_id, text in reversed(self.kept.items())]
 
     async def finish(self, batch: Batch, outcome: Outcome) -> Verdict:
         self.outcome = outcome

@@ -161,10 +161,10 @@ def pieces(lines: Sequence[str], tokens: int) -> list[list[str]]:
     return found
 
 
-def writing(lines: Sequence[str], before: str, instructions: str) -> ModelRequest:
+def writing(lines: Sequence[str], before: str, instructions: str, task: str = TASK) -> ModelRequest:
     """What the model that writes a summary is asked; ``before`` is the summary so far."""
     parts = [f"Notes so far:\n{before}"] if before else []
     text = "\n\n".join([*parts, "Conversation:\n" + "\n".join(lines)])
-    wanted = f"{TASK}\n\n{instructions}" if instructions else TASK
+    wanted = f"{task}\n\n{instructions}" if instructions else task
     asked: JSON = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     return ModelRequest(wanted, (asked,), purpose="summary")

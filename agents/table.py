@@ -49,3 +49,15 @@ class Item(Base, table=True):
         sa.Index("frontdesk_item_id", "id", "conversation_id", unique=True),
         sa.Index("frontdesk_item_response", "response_id"),
     )
+
+
+class Result(Base, table=True):
+    """The whole result of a call of which a model is shown a part."""
+
+    __tablename__ = "frontdesk_result"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    conversation_id: str = Field(primary_key=True)
+    call_id: str = Field(primary_key=True)
+    text: str
+    characters: int
+    created_at: float = 0.0

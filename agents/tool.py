@@ -22,6 +22,7 @@ from ..tasks.result import result_json
 from ..tasks.signature import Signature, signature_of
 from .context import Context
 from .model import ToolSpec
+from .summarize import Summarize
 from .threads import Place, in_thread
 
 OWN_NAMESPACES: Final = frozenset({"desk", "tasks", "handoff"})
@@ -55,6 +56,7 @@ class Tool:
     keywords: tuple[str, ...]
     concurrency_limit: int | None = None
     shown: int | None = SHOWN
+    summarize: Summarize | None = None
     is_method: bool = False
     needs_approval: NeedsApproval = False
     manual: bool = False
@@ -168,6 +170,7 @@ def tool(
     alone: bool = False,
     concurrency_limit: int | None = None,
     shown: int | None = SHOWN,
+    summarize: bool | str | Summarize = False,
     keywords: Collection[str] = (),
     strict: bool | None = None,
     needs_approval: NeedsApproval = False,
@@ -186,6 +189,7 @@ def tool(
     alone: bool = False,
     concurrency_limit: int | None = None,
     shown: int | None = SHOWN,
+    summarize: bool | str | Summarize = False,
     keywords: Collection[str] = (),
     strict: bool | None = None,
     needs_approval: NeedsApproval = False,
@@ -206,6 +210,8 @@ def tool(
             that has to wait for longer than those before it may take is answered as busy; nothing was done then.
         shown: Characters of its result that a model is shown; the rest is kept, and read with ``read_result``. None:
             all of it.
+        summarize: A result that is longer is summarised by a model instead of cut: True, or what the summary is to
+            keep, or a `Summarize`. One that cannot be summarised is cut.
         keywords: Words of any language that hint at this tool; only the ``offline`` model reads them.
         strict: True insists that the arguments have a strict schema, False gives it up, None takes it where it is
             possible.
@@ -233,12 +239,19 @@ def tool(
             keywords=keywords_option(signature.name, keywords),
             concurrency_limit=concurrency_limit,
             shown=shown,
+            summarize=_summarize(summarize),
             is_method=method,
             needs_approval=needs_approval,
             manual=manual,
         )
 
     return declare if function is None else declare(function)
+
+
+def _summarize(given: bool | str | Summarize) -> Summarize | None:
+    if isinstance(given, Summarize):
+        return given
+    return Summarize(instructions=given if isinstance(given, str) else "") if given else None
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

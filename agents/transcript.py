@@ -21,6 +21,7 @@ from .history import INTERRUPTED, StoredItem, said
 from .model import JSON, FunctionCall, Usage
 from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress, response_body
+from .results import kept_of
 
 CALLS: Final = frozenset({"mcp_call", "function_call", "mcp_approval_request"})
 Status = Literal["completed", "in_progress", "incomplete"]
@@ -234,6 +235,7 @@ class Transcript:
         if item_id is not None:
             self.progress.calls.setdefault(given.call_id, []).append(time.time())
             changed = self._change(answered(self.items[self._places[item_id]], given))
+            self._batch.kept += kept_of(given)
             tell_answer(self.stream, self._index[item_id], changed)
 
     def move(self, agent: str) -> None:

@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 9  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 10  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):

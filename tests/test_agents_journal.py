@@ -39,6 +39,7 @@ from frontdesk.agents.models.scripted import (
     wait,
 )
 from frontdesk.agents.response import About, Outcome, Progress, Verdict, response_body, triggers_of
+from frontdesk.agents.results import Piece
 from frontdesk.agents.stores import MemoryStore
 from frontdesk.agents.transcript import Form, Transcript
 from frontdesk.tests.fakes import event_rules
@@ -63,6 +64,7 @@ class Kept:
     deltas: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     last: Batch = field(default_factory=Batch)
     outcome: Outcome | None = None
+    results: dict[str, str] = field(default_factory=dict[str, str])
 
     async def save(self, what: str, batch: Batch) -> None:
         if not batch.is_empty():
@@ -72,6 +74,13 @@ class Kept:
         self._commit(batch, outcome)
         return "ended"
 
+    async def read_kept(self, call_id: str, offset: int, count: int) -> Piece | None:
+        text = self.results.get(call_id)
+        return None if text is None else Piece(text[offset : offset + count], len(text))
+
+    async def known_kept(self) -> list[tuple[str, int]]:
+        return [(call_id, len(text)) for call_id, text in self.results.items()]
+
     def _commit(self, batch: Batch, outcome: Outcome | None) -> None:
         self.commits += 1
         fault = self.faults.pop(self.commits, None)
@@ -79,6 +88,7 @@ class Kept:
             raise Crash
         for item in (*batch.added, *batch.changed):
             self.items[item.id] = item
+        self.results |= {one.call_id: one.text for one in batch.kept}
         for one in batch.events:
             self.events.append({**from_json(one.text), "cursor": str(len(self.events) + 1)})
             if one.deltas_of is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import sqlalchemy as sa
 
 from ..connection import Connection
-from . import v2, v3, v4, v5, v6, v7, v8, v9
+from . import v2, v3, v4, v5, v6, v7, v8, v9, v10
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -35,6 +35,7 @@ MIGRATIONS: Final[Mapping[int, Migration]] = {  # by the version that they lead 
     7: v7.upgrade,
     8: v8.upgrade,
     9: v9.upgrade,
+    10: v10.upgrade,
 }
 
 URLS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://"}
