@@ -7,8 +7,11 @@ from .answer import Answer as Answer
 from .context import Context as Context
 from .desk import Desk as Desk
 from .errors import DeskError as DeskError
+from .handoff import Handoff as Handoff
+from .limits import Budget as Budget
+from .limits import Limits as Limits
 from .model import ModelSettings as ModelSettings
+from .prices import Price as Price
 from .summarize import Summarize as Summarize
-from .team import Limits as Limits
 from .tool import tool as tool
 from .toolset import Toolset as Toolset

@@ -5,19 +5,24 @@ state.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from ..tasks.registry import TaskFunction
+from .context import Context
 from .errors import DeskError
+from .guardrails import Guardrail
+from .handoff import Handoff
 from .model import Model, ModelSettings
+from .output_type import OutputType, output_type
 from .tool import Tool, tool
 from .toolset import Toolset
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 Colleague: TypeAlias = "Agent | str"
+MakesInstructions: TypeAlias = Callable[[Context[Any]], Awaitable[str] | str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,13 +31,20 @@ class Agent:
 
     Args:
         name: 1 to 48 letters, digits, ``_`` or ``-``; unique in its desk.
-        instructions: What the model is told at each request.
+        instructions: What the model is told at each request: a text, or a function of the `Context` that makes it
+            anew for each (async or not; without a ``call_id``).
         tools: Functions that the model may call inside a turn (`tool`; a plain function is made one), and toolsets,
             all of whose tools it is given.
-        handoffs: Agents that may take the conversation over, or their names (for circles; `Desk` resolves them).
+        handoffs: Agents that may take the conversation over, or their names (for circles; `Desk` resolves them);
+            `Handoff(agent, …)` has options.
         delegates: Agents that ``create_task`` may run in the background, or their names.
         tasks: Task functions that ``create_task`` may run in the background.
         model: Its model; the desk's by default.
+        fallbacks: Models that are asked, in their order, when its model fails; the desk's by default.
+        output_type: What it answers with: any type that pydantic can describe. Its answer is the JSON of one such
+            value; one that is not is asked for once more.
+        input_guardrails: Functions that may stop what a person says, beside the desk's (`DeskOptions`).
+        output_guardrails: Functions that may stop what it says, beside the desk's.
         settings: Settings of its requests.
         parallel_tool_calls: Whether the calls of one reply run side by side (else in order).
         description: What others are told it is for; the first sentence of the instructions by default.
@@ -43,9 +55,9 @@ class Agent:
     """
 
     name: str
-    instructions: str = ""
+    instructions: str | MakesInstructions = ""
     tools: Sequence[Tool | Toolset | Callable[..., Any]] = ()
-    handoffs: Sequence[Colleague] = ()
+    handoffs: Sequence[Colleague | Handoff] = ()
     delegates: Sequence[Colleague] = ()
     tasks: Sequence[TaskFunction[..., Any]] = ()
     model: Model | None = None
@@ -53,16 +65,30 @@ class Agent:
     parallel_tool_calls: bool = True
     description: str = ""
     keywords: Sequence[str] = ()
+    fallbacks: Sequence[Model] = ()
+    output_type: Any = None
+    input_guardrails: Sequence[Guardrail] = ()
+    output_guardrails: Sequence[Guardrail] = ()
+    output: OutputType | None = field(default=None, init=False, repr=False)
+    handoff_options: Mapping[str, Handoff] = field(default_factory=dict[str, Handoff], init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise DeskError(f"{self.name!r} cannot be an agent's name: 1 to 48 letters, digits, '_' or '-'")
         made = tuple(one for given in self.tools for one in _made(given))
         object.__setattr__(self, "tools", made)
-        for name in ("handoffs", "delegates", "tasks", "keywords"):
+        for name in (
+            "handoffs", "delegates", "tasks", "keywords", "fallbacks", "input_guardrails", "output_guardrails",
+        ):  # fmt: skip
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "output", output_type(self.output_type))
+        with_options = [one for one in self.handoffs if isinstance(one, Handoff)]
+        object.__setattr__(self, "handoff_options", {_target(one): one for one in with_options})
+        colleagues = tuple(one.agent if isinstance(one, Handoff) else one for one in self.handoffs)
+        object.__setattr__(self, "handoffs", colleagues)
         if not self.description:
-            object.__setattr__(self, "description", self.instructions.strip().split(". ")[0].split("\n")[0][:200])
+            text = self.instructions if isinstance(self.instructions, str) else self.instructions.__doc__ or ""
+            object.__setattr__(self, "description", text.strip().split(". ")[0].split("\n")[0][:200])
         for unbound in (one for one in made if one.is_method):
             raise DeskError(f"agent {self.name}: {unbound.function.__qualname__} needs an object; give the tool of one")
         names = [one.wire_name for one in made]
@@ -73,9 +99,18 @@ class Agent:
             )
 
     @property
+    def colleagues(self) -> tuple[Colleague, ...]:
+        """Whom it may hand over to."""
+        return tuple(one for one in self.handoffs if isinstance(one, Agent | str))
+
+    @property
     def own_tools(self) -> tuple[Tool, ...]:
         """The tools, all made."""
         return tuple(one for one in self.tools if isinstance(one, Tool))
+
+
+def _target(one: Handoff) -> str:
+    return one.agent if isinstance(one.agent, str) else one.agent.name
 
 
 def _made(given: Tool | Toolset | Callable[..., Any]) -> tuple[Tool, ...]:

@@ -1,5 +1,5 @@
-"""Asking a model once: the request out of the journal, the reply out of its stream. What is done with a reply is in
-``loop``.
+"""Asking a model once: the reply out of its stream, from another model where one fails. What is asked is in
+``requests``, what is done with a reply in ``loop``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
+
+import anyio
 
 from .catalog import Catalog
-from .choice import Choice, chosen
 from .errors import ModelError, ModelRefused, ModelUnavailable
-from .history import model_items
+from .hooks import ModelAsked, ModelFailed, ModelReplied
 from .journal import Journal
 from .model import (
     JSON,
@@ -23,19 +24,16 @@ from .model import (
     Model,
     ModelEvent,
     ModelRequest,
-    ModelSettings,
     Reasoning,
     ReasoningDelta,
     ReplyDone,
     TextDelta,
-    ToolSpec,
     Usage,
 )
-from .owed import only_continues
-from .past import call_id_of, reaches_back
-from .results import READ_RESULT
-from .results import SPEC as READ_RESULT_SPEC
+from .past import call_id_of
+from .requests import Requests
 from .team import Team
+from .telling import Telling
 
 log = logging.getLogger("frontdesk.loop")
 
@@ -45,42 +43,81 @@ FIELDS: Final = tuple(one.name for one in fields(Usage))
 
 @dataclass(slots=True)
 class Reply:
-    """What a model has said and called."""
+    """What a model has said and called. ``held``: its messages, where they are not shown before they are checked."""
 
     calls: list[FunctionCall] = field(default_factory=list[FunctionCall])
+    texts: list[str] = field(default_factory=list[str])
+    held: bool = False
+    value: Any = None  # of an answer that has a form: as JSON value
+    has_value: bool = False
     done: ReplyDone = ReplyDone()  # noqa: RUF009 - frozen
+
+
+class TimeUp(Exception):
+    """The turn has used its seconds while its model was talking."""
 
 
 class Asking:
     """Asks for one turn. ``unanswered`` are calls that wait for the client, and are not shown to a model."""
 
-    def __init__(self, team: Team, journal: Journal, *, unanswered: frozenset[str] = frozenset()) -> None:
-        self._team, self._journal, self._unanswered = team, journal, unanswered
-        self.client_tools = client_tools(journal.about.request)
-        self.client_names = frozenset(one.name for one in self.client_tools)
-        self._continues = only_continues(journal.items)
-        self._choice = Choice()
+    def __init__(
+        self, team: Team, journal: Journal, telling: Telling, *, unanswered: frozenset[str] = frozenset()
+    ) -> None:
+        self._team, self._journal, self._telling = team, journal, telling
+        self._requests = Requests(team, journal, unanswered)
         self._call_ids: set[str] | None = None  # of this response
         self._heard = False
 
-    async def reply(self, catalog: Catalog) -> Reply:
-        """A whole reply of the agent's model; a stream that breaks is asked for again once, and what it had said stays
-        visible as incomplete.
+    @property
+    def client_names(self) -> frozenset[str]:
+        """The functions that the client runs."""
+        return self._requests.client_names
 
-        Raises ModelError, and what a write beside the stream raised.
+    def refusal(self, name: str) -> str:
+        """Why a call of the last reply is not run: the choice of tools forbids it. Empty when it may be."""
+        return self._requests.choice.refusal(name)
+
+    async def reply(self, catalog: Catalog) -> Reply:
+        """A whole reply of the agent's model, or of the first of its fallbacks that gives one.
+
+        Raises ModelError, FunctionFailed, TimeUp, and what a write beside the stream raised.
+        """
+        models = self._team.models_of(catalog.agent)
+        for other, model in enumerate(models, 1):
+            try:
+                reply = await self._of(catalog, model)
+            except ModelError as error:
+                if other == len(models):
+                    raise
+                self._journal.progress.steps[-1]["broken"] = True
+                log.warning("asking %s instead: %s", models[other].name, error)
+                self._journal.interrupt()
+            else:
+                self._requests.correction = ()
+                return reply
+        raise AssertionError("the loop above returns or raises")
+
+    def correct(self, text: str, problem: str) -> None:
+        """The next request shows the model an answer that it gave, and what is wrong with it."""
+        said: JSON = {"type": "message", "role": "assistant", "content": text}
+        told: JSON = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": problem}]}
+        self._requests.correction = (said, told) if text else (told,)
+
+    async def _of(self, catalog: Catalog, model: Model) -> Reply:
+        """A whole reply of this model; a stream that breaks is asked for again once, and what it had said stays visible
+        as incomplete.
         """
         progress, journal = self._journal.progress, self._journal
         for repeat in range(STREAM_REPEATS):
             progress.step += 1
             progress.model_calls += 1
             self._heard = False
-            model = self._team.model_of(catalog.agent)
             step: JSON = {
                 "number": progress.step, "agent": catalog.agent.name, "model": model.name, "at": time.time()
             }  # fmt: skip
             progress.steps.append(step)
             try:
-                reply = await self._read(catalog, model)
+                reply = await self._in_time(catalog, model)
                 step |= {"until": time.time(), "usage": used(reply.done.usage)}
                 return reply
             except ModelUnavailable as error:
@@ -92,23 +129,52 @@ class Asking:
                 journal.interrupt()
         raise AssertionError("the loop above returns or raises")
 
-    async def _read(self, catalog: Catalog, model: Model) -> Reply:
+    async def _in_time(self, catalog: Catalog, model: Model) -> Reply:
+        """Waits for a slot, then for the reply, as long as the turn may take."""
+        journal, most = self._journal, self._team.options.limits.seconds
+        request = await self._requests.make(catalog, model.name)
+        asked = time.monotonic()
+        async with self._team.slots.one(journal.about.tenant):
+            began = time.monotonic()
+            journal.waited(began - asked)
+            await self._telling(ModelAsked, model=model.name, step=journal.progress.step)
+            reply: Reply | None = None
+            try:
+                with anyio.CancelScope() if most is None else anyio.move_on_after(most - journal.spent().seconds):
+                    reply = await self._read(catalog, model, request)
+            except ModelError as error:
+                seconds = time.monotonic() - began
+                step = journal.progress.step
+                await self._telling(ModelFailed, model=model.name, step=step, error=str(error), seconds=seconds)
+                raise
+        if reply is None:
+            raise TimeUp
+        if self._telling:
+            calls = tuple(call.name for call in reply.calls)
+            what = {"model": model.name, "step": journal.progress.step, "usage": reply.done.usage, "calls": calls}
+            await self._telling(ModelReplied, **what, seconds=time.monotonic() - began)
+        return reply
+
+    async def _read(self, catalog: Catalog, model: Model, request: ModelRequest) -> Reply:
         journal, agent = self._journal, catalog.agent.name
-        reply = Reply()
-        async with aclosing(_only_model_errors(model, self._request(catalog, model))) as events:
+        reply = Reply(held=bool(self._team.options.output_guardrails or catalog.agent.output_guardrails))
+        async with aclosing(_only_model_errors(model, request)) as events:
             async for event in events:
                 self._heard = True
                 match event:
                     case TextDelta():
-                        journal.say(agent, event.text)
+                        if not reply.held:
+                            journal.say(agent, event.text)
                     case Message():
-                        journal.end_message(agent, event.text)
+                        reply.texts.append(event.text)
+                        if not reply.held:
+                            journal.end_message(agent, event.text)
                     case FunctionCall():
                         reply.calls.append(event)
                     case Reasoning():
                         journal.think(agent, event.body, model.name)
                     case ReplyDone():
-                        reply.done = event
+                        reply.done = replace(event, usage=self._team.priced(event.usage, model))
                         if reply.calls:
                             reply.calls = self._with_own_ids(reply.calls)
                         return reply
@@ -117,52 +183,6 @@ class Asking:
                     case _:
                         assert_never(event)
         raise ModelUnavailable(model.name, "its answer ended before it was complete")
-
-    def refusal(self, name: str) -> str:
-        """Why a call of the last reply is not run: the choice of tools forbids it. Empty when it may be."""
-        return self._choice.refusal(name)
-
-    def _chosen(self, catalog: Catalog) -> Choice:
-        """The choice of tools that holds now. Raises ToolChoiceError."""
-        journal = self._journal
-        given = journal.about.request.get("tool_choice")
-        choice = chosen(given or catalog.agent.settings.tool_choice, catalog, self.client_names)
-        if not choice.forces:
-            return choice
-        called = journal.progress.tool_calls > 0 if given else journal.has_called(catalog.agent.name)
-        return choice.followed() if called or self._continues else choice
-
-    def _tools(self, catalog: Catalog) -> tuple[ToolSpec, ...]:
-        """The agent's tools and the client's, one that both declare is the agent's; ``read_result`` once there is
-        something to read.
-        """
-        known = catalog.names() if self.client_tools else ()
-        tools = catalog.specs + tuple(one for one in self.client_tools if one.name not in known)
-        if self._journal.has_kept and READ_RESULT not in self.client_names:
-            tools += (READ_RESULT_SPEC,)
-        allowed = self._choice.allowed
-        return tools if allowed is None else tuple(one for one in tools if one.name in allowed)
-
-    def _request(self, catalog: Catalog, model: Model) -> ModelRequest:
-        journal, agent = self._journal, catalog.agent
-        self._choice = self._chosen(catalog)
-        extra = journal.about.request.get("instructions")
-        return ModelRequest(
-            instructions=f"{agent.instructions}\n\n{extra}" if extra else agent.instructions,
-            items=self._items(model.name),
-            tools=self._tools(catalog),
-            settings=_settings(catalog, journal.about.request, self._choice),
-            agent=agent.name,
-        )
-
-    def _items(self, model: str) -> tuple[JSON, ...]:
-        """What the model is shown of the history. What was said before this response is settled, and worked out once,
-        unless something in it still waits for an output or this response's input brings one.
-        """
-        past, own = self._journal.past, self._journal.items
-        if self._unanswered or reaches_back(own):
-            return model_items([*past.items, *own], model=model, pending=self._unanswered)
-        return past.shown_to(model) + model_items(own, model=model)
 
     def _with_own_ids(self, calls: Sequence[FunctionCall]) -> list[FunctionCall]:
         """Some servers count their calls from the beginning in each reply: an id that the history
@@ -198,35 +218,3 @@ async def _only_model_errors(model: Model, request: ModelRequest) -> AsyncGenera
         except Exception as error:
             log.exception("the model %s failed", model.name)
             raise ModelRefused(model.name, f"internal error ({type(error).__name__})") from error
-
-
-def client_tools(request: JSON) -> tuple[ToolSpec, ...]:
-    """The functions that the client runs, as a model sees them."""
-    return tuple(
-        ToolSpec(
-            name=str(one["name"]),
-            description=str(one.get("description") or ""),
-            parameters=dict(one.get("parameters") or {"type": "object", "properties": {}}),
-            strict=one.get("strict") is True,
-            kind="client",
-        )
-        for one in request.get("tools") or ()
-        if one.get("type") == "function"
-    )
-
-
-def may_run_side_by_side(catalog: Catalog, request: JSON) -> bool:
-    """Whether the calls of one reply may: the agent, its settings and the client all have a say."""
-    agent = catalog.agent
-    forbidden = not agent.parallel_tool_calls or agent.settings.parallel_tool_calls is False
-    return not forbidden and request.get("parallel_tool_calls") is not False
-
-
-def _settings(catalog: Catalog, request: JSON, choice: Choice) -> ModelSettings:
-    """The agent's settings with what the client asked for."""
-    own = catalog.agent.settings
-    given = {
-        name: request[name] for name in ("temperature", "top_p", "max_output_tokens") if request.get(name) is not None
-    }
-    side_by_side = own.parallel_tool_calls if may_run_side_by_side(catalog, request) else False
-    return replace(own, tool_choice=choice.mode, parallel_tool_calls=side_by_side, **given)

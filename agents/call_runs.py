@@ -4,22 +4,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from .agent import Agent
 from .approvals import needs_approval
-from .asking import may_run_side_by_side
 from .calls import Call, CallOutput, run_calls, run_tool, unknown_tool
 from .catalog import Catalog
 from .context import Context
+from .hooks import CallBegan, CallEnded, HandedOver
 from .journal import Journal
 from .model import FunctionCall
+from .requests import may_run_side_by_side
 from .result_runs import ResultRuns
 from .results import READ_RESULT
-from .step import OpenCall, Plan, decide, refuse_returned
+from .step import OpenCall, Plan, decide, has_taken_over, refuse_returned
 from .team import Team
+from .telling import Telling
 from .tool import Tool
 
 
@@ -59,8 +62,9 @@ class CallRuns:
         tasks: TaskTools,
         catalog: Callable[[], Catalog],
         client_names: frozenset[str],
+        telling: Telling,
     ) -> None:
-        self._team, self._journal, self._tasks = team, journal, tasks
+        self._team, self._journal, self._tasks, self._telling = team, journal, tasks, telling
         self._catalog, self._client_names = catalog, client_names
         self._results = ResultRuns(team, journal)
 
@@ -106,24 +110,30 @@ class CallRuns:
         if plan.run:
             await self._run(plan)
         for one in plan.wait:
+            began = await self._begins(one.call)
             if not await self._tasks.wait(one.call, resumed=resumed):
                 return False
+            await self._ends(one.call, began, "result")
         for refusal in plan.not_taken:
             journal.answer(CallOutput(refusal.call.call_id, refusal.text))
         target = journal.progress.handoff
         if plan.handoff is not None:
             target = plan.handoff.target
-            journal.answer(CallOutput(plan.handoff.call.call_id, f"{target} has taken over."))
+            journal.answer(CallOutput(plan.handoff.call.call_id, has_taken_over(target)))
         if target is not None:
+            before = journal.progress.path[-1]
             journal.move(target)
             await journal.commit("handoff")
+            await self._telling(HandedOver, before=before)
         return True
 
     async def _run(self, plan: Plan) -> None:
         """Runs calls side by side. Whatever they do becomes an output, and is committed as soon as it is there."""
         calls = {one.call.call_id: one for one in plan.run}
+        began: dict[str, float] = {}
 
         async def one(call: Call) -> CallOutput:
+            began[call.call_id] = await self._begins(call)
             return await self._one(calls[call.call_id])
 
         async def done(output: CallOutput) -> None:
@@ -131,6 +141,7 @@ class CallRuns:
                 output = self._returned(plan, output, output.value)
             if calls[output.call_id].kind != "task":  # those have committed it themselves
                 await self._journal.output(output)
+            await self._ends(calls[output.call_id].call, began[output.call_id], output.kind)
 
         await run_calls(
             [one.call for one in plan.run],
@@ -139,6 +150,17 @@ class CallRuns:
             alone=lambda call: self._is_alone(calls[call.call_id]),
             done=done,
         )
+
+    async def _begins(self, call: Call) -> float:
+        """Tells that a call is run; when it began."""
+        await self._telling(CallBegan, call_id=call.call_id, name=call.name, arguments=call.arguments)
+        return time.monotonic()
+
+    async def _ends(self, call: Call, began: float, kind: str) -> None:
+        if self._telling:
+            said = self._journal.output_of(call.call_id)
+            whose = {"call_id": call.call_id, "name": call.name, "seconds": time.monotonic() - began}
+            await self._telling(CallEnded, **whose, output=said, kind=kind)
 
     def _is_alone(self, one: OpenCall) -> bool:
         tool = self._of(one).tools.get(one.call.name)
@@ -152,7 +174,7 @@ class CallRuns:
         if refusal:
             return CallOutput(output.call_id, refusal)
         progress.handoff = agent.name
-        return CallOutput(output.call_id, f"{agent.name} has taken over.")
+        return CallOutput(output.call_id, has_taken_over(agent.name))
 
     async def _one(self, one: OpenCall) -> CallOutput:
         call = one.call
@@ -163,7 +185,7 @@ class CallRuns:
         if tool is None and call.name == READ_RESULT:
             return await self._results.read(call)
         if tool is None:
-            return CallOutput(call.call_id, unknown_tool(call.name, self._of(one).names()), True, "unknown_tool")
+            return CallOutput(call.call_id, self._unknown(one), True, "unknown_tool")
         team = self._team
         output = await self._results.kept(call) or await run_tool(
             tool, call, self._context(one), limiter=team.limiter, places=team.places, text=_text_of(tool)
@@ -171,16 +193,17 @@ class CallRuns:
         return await self._results.fit(tool, call, output, self._of(one).agent)
 
     def _context(self, one: OpenCall) -> Context[Any]:
-        about = self._journal.about
-        return Context(
-            self._team.dependencies(),
-            about.conversation_id,
-            about.response_id,
-            one.call.call_id,
-            self._of(one).agent.name,
-            about.tenant,
-            f"{about.response_id}/{one.call.call_id}",
-        )
+        return self._team.context(self._journal.about, self._of(one).agent.name, one.call.call_id)
+
+    def _unknown(self, one: OpenCall) -> str:
+        """The text for a call of a tool that the agent does not have; it may know a colleague's from the history."""
+        catalog, name = self._of(one), one.call.name
+        owner = next((agent for agent, other in self._team.catalogs.items() if name in other.tools), None)
+        if owner is None or owner == catalog.agent.name:
+            return unknown_tool(name, catalog.names())
+        way = next((wire for wire, target in catalog.handoffs.items() if target == owner), None)
+        advice = f"{way} hands over to it" if way else "use your own, or answer without it"
+        return f"Not run: {name} is a tool of {owner}, and you are {catalog.agent.name}: {advice}."
 
 
 def _text_of(tool: Tool) -> Callable[[Any], str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .calls import Call
+from .handoff import ItemFilter
 from .model import JSON, FunctionCall, ToolSpec
 from .results import READ_RESULT
 from .step import Kind, OpenCall
@@ -33,6 +34,7 @@ class Catalog:
     handoffs: Mapping[str, str]  # wire name -> agent
     functions: Mapping[str, TaskFunction[..., object]] = field(default_factory=dict[str, TaskFunction[..., object]])
     delegates: frozenset[str] = frozenset()
+    filters: Mapping[str, ItemFilter] = field(default_factory=dict[str, ItemFilter])  # by who hands over to it
 
     def kind(self, name: str, client_tools: frozenset[str]) -> Kind:
         """What a name stands for."""
@@ -79,11 +81,12 @@ class Catalog:
         return [spec.name for spec in self.specs]
 
 
-def handoff_spec(target: Agent) -> ToolSpec:
-    """The tool that moves the conversation to another agent."""
+def handoff_spec(target: Agent, description: str = "") -> ToolSpec:
+    """The tool that moves the conversation to another agent; ``description``: what for, by default the agent's own."""
     words = {word for tool in target.own_tools for word in (tool.name, *tool.keywords)}
     words |= {word for function in target.tasks for word in (function.name, *function.keywords)}
-    purpose = f": {target.description}" if target.description else "."
+    about = description or target.description
+    purpose = f": {about}" if about else "."
     return ToolSpec(
         name=HANDOFF_PREFIX + target.name,
         description=f"Hand the conversation over to {target.name}{purpose}",

@@ -13,12 +13,15 @@ from typing_extensions import TypeVar, Unpack
 
 from ..tasks.registry import TaskFunction
 from .agent import Agent, Colleague, name_of
-from .answer import Answer
+from .answer import Answer, TurnFailed
 from .catalog import HANDOFF_PREFIX, Catalog, handoff_spec
 from .choice import chosen
 from .desk_options import DeskOptions, Options
 from .errors import DeskError, ToolChoiceError
-from .model import Model, ToolSpec
+from .handoff import ItemFilter
+from .model import JSON, Model, ToolSpec
+from .model_slots import ModelSlots
+from .output_type import output_type
 from .results import READ_RESULT
 from .roster import check_hidden, reachable, task_functions
 from .task_tools import FOLLOW_UP, create_task_spec
@@ -31,6 +34,7 @@ if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is impo
     from ..broker.worker import Worker
 
 D = TypeVar("D", default=None)
+T = TypeVar("T")
 Filable: TypeAlias = TaskFunction[..., Any] | str  # a task function of the desk, or its name
 Arguments: TypeAlias = Mapping[str, Any] | None
 
@@ -63,6 +67,8 @@ class Desk(Generic[D]):
     def __init__(self, entry: Agent, *, dependencies: Any = None, **options: Unpack[Options]) -> None:
         self.options = given = DeskOptions(**options)
         self.entry, self._given = entry, dependencies
+        self._slots = ModelSlots(given.model_calls_at_once, given.model_calls_per_tenant)
+        self._output = output_type(given.output_type)
         self.agents: Mapping[str, Agent] = reachable([entry, *given.agents])
         self.tasks: Mapping[str, TaskFunction[..., Any]] = task_functions(
             [*given.tasks, *(one for agent in self.agents.values() for one in agent.tasks)]
@@ -125,14 +131,18 @@ class Desk(Generic[D]):
 
     def _catalog(self, agent: Agent) -> Catalog:
         delegates = [self.colleague(one) for one in agent.delegates]
-        handoffs = [self.colleague(one) for one in agent.handoffs]
+        handoffs = [self.colleague(one) for one in agent.colleagues]
+        options = agent.handoff_options
+        described = [
+            handoff_spec(one, options[one.name].description if one.name in options else "") for one in handoffs
+        ]
         specs: list[ToolSpec] = [one.spec() for one in agent.own_tools]
         task_tools: list[ToolSpec] = []
         if agent.tasks or delegates:
             task_tools.append(create_task_spec(agent.tasks, delegates))
         if self.tasks or any(one.delegates for one in self.agents.values()):
             task_tools += FOLLOW_UP
-        specs += [handoff_spec(one) for one in handoffs] + task_tools
+        specs += described + task_tools
         names = [*(one.name for one in specs), READ_RESULT]
         for name in sorted({one for one in names if names.count(one) > 1}):
             raise DeskError(f"agent {agent.name} has two tools named {name!r}; the desk's own names cannot be taken")
@@ -144,6 +154,7 @@ class Desk(Generic[D]):
             {HANDOFF_PREFIX + one.name: one.name for one in handoffs},
             {one.name: one for one in agent.tasks},
             frozenset(one.name for one in delegates),
+            self._filters(agent.name),
         )
         try:
             chosen(agent.settings.tool_choice, catalog, ())
@@ -151,16 +162,28 @@ class Desk(Generic[D]):
             raise DeskError(f"agent {agent.name}: {error}") from None
         return catalog
 
+    def _filters(self, target: str) -> dict[str, ItemFilter]:
+        """What the agent is shown when it takes over, by who hands over to it."""
+        options = {one.name: one.handoff_options.get(target) for one in self.agents.values()}
+        return {name: one.input_filter for name, one in options.items() if one and one.input_filter}
+
     def team(self) -> Team:
         """The agents as the loop needs them. Tools that are not async share a bounded number of threads."""
         return Team(
             self.catalogs,
-            lambda agent: agent.model or self.model,
+            self.models_of,
             lambda: self.dependencies,
             CapacityLimiter(TOOL_THREADS),
-            self.options.limits,
-            self.options.on_task_done,
+            self.options,
+            self._slots,
+            output=self._output,
         )
+
+    def models_of(self, agent: Agent) -> tuple[Model, ...]:
+        """The agent's model, and those that are asked when it fails."""
+        if agent.model is None:
+            return self.model, *(agent.fallbacks or self.options.fallbacks)
+        return agent.model, *agent.fallbacks
 
     def create(self, function: Filable, arguments: Arguments = None, /, *, connection: Any, **options: Any) -> Filed:
         """Files a task in the application's own transaction: it exists if and only if that commits.
@@ -224,17 +247,35 @@ class Desk(Generic[D]):
 
     async def aclose(self) -> None:
         """Closes the models' connections."""
-        models = (self.options.model, *(agent.model for agent in self.agents.values()))
+        models: list[Model | None] = [self.options.model, *self.options.fallbacks]
+        for agent in self.agents.values():
+            models += [agent.model, *agent.fallbacks]
         for model in {id(one): one for one in models}.values():
             close = getattr(model, "aclose", None)
             if close is not None:
                 await close()
 
-    async def run(self, text: str, *, timeout: float | None = None) -> Answer:
+    def output_of(self, agent: str, response: JSON, text: str) -> Any:
+        """The value that an answer of this agent is, where its answers have a form. Raises TurnFailed."""
+        form = self._output if agent not in self.agents else self.agents[agent].output or self._output
+        if form is None:
+            return text
+        if response["status"] != "completed":
+            raise TurnFailed(response)
+        return form.read(text)
+
+    @overload
+    async def run(self, text: str, *, timeout: float | None = None, output_type: type[T]) -> Answer[T]: ...
+
+    @overload
+    async def run(self, text: str, *, timeout: float | None = None, output_type: Any = None) -> Answer[Any]: ...
+
+    async def run(self, text: str, *, timeout: float | None = None, output_type: Any = None) -> Answer[Any]:
         """Asks the desk once, without a server, and waits for the tasks that it files; ``timeout`` in seconds.
 
-        It uses a throw-away database. Raises TimeoutError, TurnFailed when the response failed.
+        ``output_type``: as the desk's own. It uses a throw-away database. Raises TimeoutError; TurnFailed when the
+        response failed, or ended without such an output.
         """
         from .single_run import ask
 
-        return await ask(self, text, timeout)
+        return await ask(self if output_type is None else self.changed(output_type=output_type), text, timeout)

@@ -7,8 +7,8 @@ defaults. A test compares the two.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
@@ -16,10 +16,14 @@ from typing_extensions import TypedDict
 from ..tasks.registry import TaskFunction
 from .agent import Agent
 from .errors import DeskError
+from .guardrails import Guardrail
+from .hooks import Hook
+from .limits import Budget, Limits
 from .model import Model
-from .team import Limits
+from .prices import Price
 
 OnTaskDone: TypeAlias = Literal["respond", "note"]
+TenantBudget: TypeAlias = "Budget | Callable[[str], Budget | None] | None"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
@@ -31,7 +35,17 @@ class Options(TypedDict, total=False):
     tasks: Iterable[TaskFunction[..., Any]]
     name: str
     model: Model | None
+    fallbacks: Iterable[Model]
+    output_type: Any
     limits: Limits
+    conversation_budget: Budget | None
+    tenant_budget: TenantBudget
+    prices: Mapping[str, Price]
+    model_calls_at_once: int | None
+    model_calls_per_tenant: int | None
+    input_guardrails: Iterable[Guardrail]
+    output_guardrails: Iterable[Guardrail]
+    hooks: Iterable[Hook]
     on_task_done: OnTaskDone
     max_unattended_turns: int
 
@@ -45,7 +59,19 @@ class DeskOptions:
         tasks: Further task functions, which only other task functions and schedules create: no model is offered them.
         name: Its name on the wire, as a model.
         model: The model of agents that have none; the `offline` stand-in by default.
+        fallbacks: Models that are asked, in their order, when that one fails.
+        output_type: What agents answer with that have none of their own: any type that pydantic can describe. A
+            delegated run is not asked for it.
         limits: What one turn may use.
+        conversation_budget: What one conversation may use in all.
+        tenant_budget: What one tenant may use within a window of time: the same for all, or a function of its name.
+        prices: What tokens cost, by the name of the model; without one, they cost nothing.
+        model_calls_at_once: How many models this process asks at once; a turn waits for its place.
+        model_calls_per_tenant: The same for each tenant.
+        input_guardrails: Functions of what a person says and a `Context`. They run beside the first request of a turn;
+            one that returns a text stops it, and that is the answer.
+        output_guardrails: The same for what an agent would say: it is held back until they have passed it.
+        hooks: Functions that are told of every step of a turn (``hooks``).
         on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
             turn is told.
         max_unattended_turns: Turns in a row that finished tasks may start without a person.
@@ -58,13 +84,23 @@ class DeskOptions:
     tasks: Iterable[TaskFunction[..., Any]] = ()
     name: str = "desk"
     model: Model | None = None
+    fallbacks: Iterable[Model] = ()
+    output_type: Any = None
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    conversation_budget: Budget | None = None
+    tenant_budget: TenantBudget = None
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    model_calls_at_once: int | None = None
+    model_calls_per_tenant: int | None = None
+    input_guardrails: Iterable[Guardrail] = ()
+    output_guardrails: Iterable[Guardrail] = ()
+    hooks: Iterable[Hook] = ()
     on_task_done: OnTaskDone = "respond"
     max_unattended_turns: int = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "agents", tuple(self.agents))
-        object.__setattr__(self, "tasks", tuple(self.tasks))
+        for several in ("agents", "tasks", "fallbacks", "input_guardrails", "output_guardrails", "hooks"):
+            object.__setattr__(self, several, tuple(getattr(self, several)))
         if not _NAME.fullmatch(self.name):
             raise DeskError(f"{self.name!r} cannot be a desk's name: 1 to 48 letters, digits, '_', '-' or '.'")
         if self.on_task_done not in ("respond", "note"):
@@ -72,6 +108,10 @@ class DeskOptions:
         most = self.max_unattended_turns
         if most < 0:
             raise DeskError(f"max_unattended_turns is a number of turns, zero or more, not {most!r}")
+
+    def budget_of(self, tenant: str) -> Budget | None:
+        """What a tenant may use."""
+        return self.tenant_budget(tenant) if callable(self.tenant_budget) else self.tenant_budget
 
     def given(self) -> Options:
         """The same, as keywords."""

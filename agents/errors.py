@@ -2,6 +2,8 @@
 
 FrontdeskError
 ├── DeskError           a desk, agent or tool that is declared wrongly
+├── OutputInvalid       an answer has not the form that was asked for, twice
+├── FunctionFailed      a function of the application failed: instructions, a guardrail, a budget
 ├── ModelError          the model's provider failed
 │   ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
 │   └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
@@ -19,6 +21,20 @@ from ..tasks.errors import FrontdeskError
 
 class DeskError(FrontdeskError, ValueError):
     """A desk, agent or tool that cannot work as declared; raised at construction."""
+
+
+class OutputInvalid(FrontdeskError):
+    """An agent's answer has not the form of its output type, though it was asked again. The text holds values of it."""
+
+    def __init__(self, agent: str, form: str, message: str) -> None:
+        super().__init__(f"the answer of {agent} is no {form}: {message}")
+
+
+class FunctionFailed(FrontdeskError):
+    """A function of the application that a turn needs failed (``what``). The text is safe to show."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(f"{what} failed: {message}")
 
 
 class ModelError(FrontdeskError):

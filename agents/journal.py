@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from ..broker.spending import Spending
@@ -75,6 +76,17 @@ class Journal(Transcript):
         if self._spawn is not None:
             self._start_flushing(self._spawn)
 
+    def spent(self) -> Spending:
+        """What this turn has used until now, the time since its last commit too."""
+        return replace(spent_by(self.progress, self.usage), seconds=self.progress.seconds + self._since())
+
+    def _since(self) -> float:
+        return time.monotonic() - self._clock
+
+    def waited(self, seconds: float) -> None:
+        """So long the turn was not at work: it has waited for its turn."""
+        self.progress.seconds -= seconds
+
     @property
     def unsaved(self) -> Spending:
         """What this turn has used since its last commit."""
@@ -87,13 +99,17 @@ class Journal(Transcript):
         usage: Usage,
         *,
         with_output: bool = False,
+        refused: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Commits a reply: what was said, and its calls (call, label, name, who runs it) before one
         runs. ``with_output``: they do nothing before the commit that makes their outputs, and are kept by that.
+        ``refused``: calls that have their output already, by their ids.
         """
         self.end_reply(usage)
         for call, label, name, form in calls:
             self._call(agent, call, label, name, form)
+            if call.call_id in refused:
+                self.answer(CallOutput(call.call_id, refused[call.call_id], True, "error"))
         if not with_output:
             await self.commit("reply")
 

@@ -55,6 +55,7 @@ class ModelRequest:
     tools: tuple[ToolSpec, ...] = ()
     settings: ModelSettings = ModelSettings()
     agent: str = ""
+    text: JSON = field(default_factory=dict[str, Any])  # of the Responses API: the form of the answer, its verbosity
     purpose: Literal["reply", "summary"] = "reply"
 
 

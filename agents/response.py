@@ -46,6 +46,8 @@ class Progress:
     handoff: str | None = None  # taken, but calls of the same reply are still open
     checks: dict[str, int] = field(default_factory=dict[str, int])  # task id -> how often it was checked while live
     waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
+    checked: bool = False  # the input guardrails have passed what came in
+    repairs: int = 0  # answers that did not have the form that was asked for
     told: list[str] = field(default_factory=list[str])  # tasks whose end the model has read: no notice tells it again
     steps: list[JSON] = field(default_factory=list[JSON])  # replies that were asked for: of whom, when, what they used
     calls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # call id -> when it began, and ended
@@ -68,14 +70,15 @@ def spent_by(progress: Progress, usage: Usage) -> Spending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a turn ended. ``ended`` says why in a word: steered, cancelled, limit, length,
-    content_filter, model, held.
+    content_filter, model, function, output, held.
     """
 
     status: Ended
     ended: str = ""
     error: str | None = None  # safe to show
     limit: str = ""
-    result: str | None = None  # the text of its last message
+    guardrail: str = ""  # that stopped it
+    result: Any = None  # the text of its last message; of one with an output type, its JSON value
     required: tuple[JSON, ...] = ()  # what the client is to send, in the API's form: outputs of its functions
 
 
@@ -94,6 +97,8 @@ def response_body(about: About, outcome: Outcome | None, output: Sequence[JSON],
         metadata["frontdesk:trigger"] = about.triggers
     if outcome is not None and outcome.limit:
         metadata["frontdesk:limit"] = outcome.limit
+    if outcome is not None and outcome.guardrail:
+        metadata["frontdesk:guardrail"] = outcome.guardrail
     return {
         "id": about.response_id,
         "object": "response",
@@ -112,6 +117,7 @@ def response_body(about: About, outcome: Outcome | None, output: Sequence[JSON],
         "conversation": {"id": about.conversation_id},
         "temperature": request.get("temperature"),
         "top_p": request.get("top_p"),
+        "text": request.get("text") or {"format": {"type": "text"}},
         "tool_choice": request.get("tool_choice") or "auto",
         "tools": request.get("tools") or [],
         "usage": None if outcome is None else usage_body(usage),

@@ -54,12 +54,15 @@ class ResultRuns:
         lines = lines_of(call.name, call.arguments, output.output)
         self._journal.progress.model_calls += 1
         try:
-            with anyio.fail_after(PATIENCE):
-                text, usage = await summarised(model, lines, tokens=PIECE, instructions=wanted.instructions, task=TASK)
+            async with self._team.slots.one(self._journal.about.tenant):
+                with anyio.fail_after(PATIENCE):
+                    text, usage = await summarised(
+                        model, lines, tokens=PIECE, instructions=wanted.instructions, task=TASK
+                    )
         except (ModelError, TimeoutError) as error:
             log.warning("the result of %s (call %s) is cut: it was not summarised: %s", call.name, call.call_id, error)
             return None
-        self._journal.usage += usage
+        self._journal.usage += self._team.priced(usage, model)
         return text
 
     async def read(self, call: Call) -> CallOutput:

@@ -21,7 +21,7 @@ def reachable(given: Iterable[Agent]) -> dict[str, Agent]:
         known = found.setdefault(agent.name, agent)
         if known is not agent:
             raise DeskError(f"two agents are named {agent.name!r}; names are unique in a desk")
-        for one in (*agent.handoffs, *agent.delegates):
+        for one in (*agent.colleagues, *agent.delegates):
             if isinstance(one, str):
                 named.append((agent.name, one))
             elif found.get(one.name) is not one:

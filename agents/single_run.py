@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 from pydantic_core import from_json
@@ -38,8 +38,10 @@ class Askable(Protocol):
 
     def worker(self, database: Database, *, schedules: bool) -> Worker: ...
 
+    def output_of(self, agent: str, response: JSON, text: str) -> Any: ...
 
-async def ask(desk: Askable, text: str, timeout: float | None) -> Answer:
+
+async def ask(desk: Askable, text: str, timeout: float | None) -> Answer[Any]:
     """Asks, waits for the response, for the tasks that it filed, and for the turns that these started."""
     with _folder() as folder:
         database = Database.open(f"sqlite:///{folder}/desk.db", durable=False)
@@ -61,7 +63,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="frontdesk-", dir=memory if memory.is_dir() else None)
 
 
-async def _ask(desk: Askable, database: Database, text: str) -> Answer:
+async def _ask(desk: Askable, database: Database, text: str) -> Answer[Any]:
     new = NewCreate(
         tenant="", desk=desk.name, input=[user_message(text)], request={"model": desk.name},
         unattended_limit=desk.max_unattended_turns,
@@ -73,7 +75,8 @@ async def _ask(desk: Askable, database: Database, text: str) -> Answer:
     tasks = await database.read(listing.of_conversation, accepted.conversation_id)
     messages: list[JSON] = [item for one in responses for item in one["output"] if item["type"] == "message"]
     text, agent = ("", "") if not messages else _said(messages[-1])
-    return Answer(text, agent, tuple(responses), tuple(view(one) for one in tasks))
+    output = desk.output_of(agent, responses[-1], text)
+    return Answer(text, agent, tuple(responses), tuple(view(one) for one in tasks), output)
 
 
 def _said(message: JSON) -> tuple[str, str]:

@@ -108,6 +108,11 @@ def refuse_returned(target: str, first: str | None, path: Sequence[str], known: 
     return refuse_handoff(target, path)
 
 
+def has_taken_over(target: str) -> str:
+    """The output of a handoff that is taken."""
+    return f"{target} has taken over."
+
+
 def taken_by(first: str) -> str:
     """Of several handoffs in one reply, one is taken. The words leave no reason not to try the other one later."""
     return f"Not taken: {first} takes over first."

@@ -238,6 +238,14 @@ class Transcript:
             self._batch.kept += kept_of(given)
             tell_answer(self.stream, self._index[item_id], changed)
 
+    def output_of(self, call_id: str) -> str:
+        """What a call of this response came to, as text; empty while it is open."""
+        for item in reversed(self.items):
+            if item.body.get("frontdesk:call_id") == call_id:
+                error = item.body.get("error")
+                return said(error["content"]) if error else str(item.body.get("output") or "")
+        return ""
+
     def move(self, agent: str) -> None:
         """The conversation moves to another agent; commit it next."""
         before, self.progress.handoff = self.progress.path[-1], None

@@ -5,7 +5,7 @@ response.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -18,6 +18,7 @@ from ..tasks.states import Action
 from . import items, storage
 from .arrivals import Arrivals, Boundary, enter
 from .batch import Ref
+from .budgets import DurableBudgets
 from .entries import is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
@@ -29,6 +30,7 @@ from .storage import Opening
 from .stores import DurableStore
 from .task_calls import TaskCalls
 from .team import Team
+from .telling import Telling
 
 log = logging.getLogger("frontdesk.turns")
 
@@ -170,18 +172,20 @@ class TurnRuns:
     ) -> None:
         claim = run.claim
         if opening.turn["cancel_requested"] or claim.cancel_requested:
-            await journal.finish(Outcome(status="cancelled", ended="cancelled"))
+            await self._end(journal, Outcome(status="cancelled", ended="cancelled"))
             return
         most = max(claim.max_attempts, MOST_ATTEMPTS)
         if claim.attempt > most:
             text = f"this turn was given up: {most} times its worker was lost, or failed, while running it"
-            await journal.finish(Outcome(status="failed", ended="held", error=text))
+            await self._end(journal, Outcome(status="failed", ended="held", error=text))
             return
+        options = self._team.options
         loop = TurnLoop(
-            self._team,
+            self._team if claim.kind == "turn" else replace(self._team, output=None),
             journal,
-            tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, self._team.announce),
+            tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options.on_task_done),
             boundary=Boundary(arrivals, store.ref, journal),
+            budgets=DurableBudgets(run, store.ref, journal, options),
             unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),
             has_client=claim.kind != "agent",
         )
@@ -194,7 +198,12 @@ class TurnRuns:
             if opened is None:
                 return
             _, journal = await self._begin(run, opened)
-        await journal.finish(Outcome(status="cancelled", ended="cancelled"))
+        await self._end(journal, Outcome(status="cancelled", ended="cancelled"))
+
+    async def _end(self, journal: Journal, outcome: Outcome) -> None:
+        """Ends a turn whose loop does not run."""
+        await journal.finish(outcome)
+        await Telling(tuple(self._team.options.hooks), journal).ended(outcome)
 
     async def failed(self, run: Run, error: Exception) -> None:
         """The database or our own code failed: what is committed is whole, so the turn is run again from there."""

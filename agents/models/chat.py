@@ -90,11 +90,14 @@ def request_body(model: str, messages: list[JSON], request: ModelRequest, *, str
             body["parallel_tool_calls"] = settings.parallel_tool_calls
         if settings.tool_choice is not None:
             body["tool_choice"] = _tool_choice(settings.tool_choice)
+    if answer := _response_format(request.text.get("format")):
+        body["response_format"] = answer
     fields = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_completion_tokens": settings.max_output_tokens,
         "reasoning_effort": settings.reasoning_effort,
+        "verbosity": request.text.get("verbosity"),
     }
     return body | {key: value for key, value in fields.items() if value is not None}
 
@@ -104,6 +107,16 @@ def _tool(tool: ToolSpec, *, strict: bool) -> JSON:
     if strict and tool.strict:
         function["strict"] = True
     return {"type": "function", "function": function}
+
+
+def _response_format(of: JSON | None) -> JSON | None:
+    """The form of the answer as Chat Completions has it; text is what every server answers with unasked."""
+    if not of or of.get("type") == "text":
+        return None
+    if of.get("type") != "json_schema":
+        return of
+    keys = ("name", "description", "schema", "strict")
+    return {"type": "json_schema", "json_schema": {key: of[key] for key in keys if of.get(key) is not None}}
 
 
 def _tool_choice(choice: str) -> str | JSON:

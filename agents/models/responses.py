@@ -126,6 +126,8 @@ def request_body(model: str, request: ModelRequest, *, reasons: bool) -> JSON:
     for key in ("temperature", "top_p", "max_output_tokens"):
         if (value := getattr(settings, key)) is not None:
             body[key] = value
+    if request.text:
+        body["text"] = request.text
     if settings.reasoning_effort is not None:
         body["reasoning"] = {"effort": settings.reasoning_effort}
     return merged(body, settings.extra)
