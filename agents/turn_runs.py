@@ -189,7 +189,15 @@ class TurnRuns:
             unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),
             has_client=claim.kind != "agent",
         )
-        await loop.run()
+        before = len(journal.progress.steps)
+        try:
+            await loop.run()
+        finally:
+            for step in journal.progress.steps[before:]:
+                if "until" in step:  # else it was broken off
+                    run.database.measures.took(
+                        "model", step["until"] - step["at"], str(step["model"]).replace(" ", "_")
+                    )
 
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
         journal = self._journals.get(run)

@@ -26,6 +26,12 @@ LIVE: Statement = Statement(
 ALL_LIVE: Statement = Statement(
     sa.select(IS_TURN, task.c.status, sa.func.count()).where(rows.IS_LIVE).group_by(IS_TURN, task.c.status)
 )
+BY_QUEUE: Statement = Statement(
+    sa.select(IS_TURN, task.c.queue, task.c.status, sa.func.count())
+    .where(rows.IS_LIVE)
+    .group_by(IS_TURN, task.c.queue, task.c.status)
+    .order_by(IS_TURN, task.c.queue, task.c.status)
+)
 RUNNING: Statement = Statement(
     sa.select(task.c.owner, IS_TURN, sa.func.count())
     .where(task.c.status == word("running"), OF_TENANT)
@@ -96,6 +102,24 @@ def live_work(conn: Connection) -> dict[str, dict[str, int]]:
     for is_turn, state, number in conn.all(ALL_LIVE):
         found["turns" if is_turn else "tasks"][state] = number
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """So many live turns or tasks of all tenants have this state."""
+
+    kind: str  # turn | task
+    queue: str
+    state: str
+    number: int
+
+
+def live_by_queue(conn: Connection) -> list[Live]:
+    """All tenants' live work."""
+    return [
+        Live("turn" if found[0] else "task", str(found[1]), str(found[2]), int(found[3]))
+        for found in conn.all(BY_QUEUE)
+    ]
 
 
 def _ended(conn: Connection, tenant: str, until: float) -> Counter[str]:

@@ -19,6 +19,7 @@ from .connection import Connection
 from .engine import Engine, Neighbours
 from .errors import DatabaseClosed
 from .failpoints import Failpoint
+from .measures import Measures
 from .schema import prepare
 from .urls import engine_of
 from .wakeups import Hub
@@ -36,8 +37,8 @@ class Database:
 
     def __init__(self, engine: Engine, *, failpoint: str | None = None) -> None:
         self.engine = engine
-        self.hub = Hub()
-        self._writer = Writer(engine, self.hub, Failpoint(failpoint) if failpoint else None)
+        self.hub, self.measures = Hub(), Measures()
+        self._writer = Writer(engine, self.hub, self.measures, Failpoint(failpoint) if failpoint else None)
         self._neighbours: Neighbours | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="frontdesk-read")
         self._local = threading.local()

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
@@ -215,12 +216,15 @@ class Worker:
 
     async def _run(self, slots: Slots, run: Run) -> None:
         listening = self._database.hub.listen("cancel", run.claim.task_id, self._cancels.set)
+        measures, begun = self._database.measures, time.monotonic()
+        measures.count("claim", slots.slot)
         try:
             if run.claim.cancel_requested:
                 run.ask("cancel")
             await supervise(run, slots.handlers[run.claim.name], lambda: self._grace)
         finally:
             listening.stop()
+            measures.took("run", time.monotonic() - begun, run.claim.kind)
             self._beat.remove(run.held)
             del slots.running[run.held]
             run.close()

@@ -22,6 +22,7 @@ from .connection import Connection
 from .engine import Engine
 from .errors import DatabaseClosed, DatabaseOverloaded
 from .failpoints import Failpoint
+from .measures import Measures
 from .posts import gathered
 from .transactions import TransactionLost, Transactions
 from .wakeups import Hint, Hub, TasksReady
@@ -38,8 +39,9 @@ REPEAT_PAUSE: Final = 0.01
 class Writer:
     """Owns the connection that writes."""
 
-    def __init__(self, engine: Engine, hub: Hub, failpoint: Failpoint | None) -> None:
-        self._engine, self._hub, self._failpoint = engine, hub, failpoint
+    def __init__(self, engine: Engine, hub: Hub, measures: Measures, failpoint: Failpoint | None) -> None:
+        self._engine, self._hub, self._measures, self._failpoint = engine, hub, measures, failpoint
+        self._begun = 0.0  # the transaction that is under way
         self.tell: Callable[[list[Hint]], None] | None = None  # other processes, after each commit
         self._lock = threading.Condition()
         self._first: deque[Call[Any]] = deque()
@@ -121,7 +123,7 @@ class Writer:
         first = self._next()
         if first is None:
             return
-        calls = [first]
+        calls, self._begun = [first], time.monotonic()
         try:
             if self._engine.group == 1:
                 self._alone(first)
@@ -243,6 +245,8 @@ class Writer:
             names = [call.name for call in calls if call.error is None]
             self._failpoint.reached("before", names)
         self._transactions.commit()
+        self._measures.took("commit", time.monotonic() - self._begun)
+        self._measures.count("written", by=len(calls))
         if self._failpoint:
             self._failpoint.reached("after", names)
         if connection.hints or self._transactions.others:

@@ -34,6 +34,7 @@ class Connection:
         self._session, self._limits, self._receive = session, session.limits, receive
         self._follows = Follows()
         self._writer = Writer(session, self._follows, send, transport)
+        self._measures = session.database.measures
         self._draining = self._over = False
 
     async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
@@ -85,9 +86,10 @@ class Connection:
             self._return(problem)
             return False
         except WireError as problem:
-            self._writer.say(outgoing.error(problem, *_return_address(source)))
+            self._tell(problem, *_return_address(source))
             await self._fail_chain(source.get("previous_response_id"), problem)
             return False
+        self._measures.count("message", str(source["type"]))
         return await self._handle(message)
 
     async def _handle(self, message: Message) -> bool:
@@ -99,13 +101,18 @@ class Connection:
             if isinstance(message, Steer):
                 self._return(returned(error, previous_response_id=message.previous_response_id, input=message.given))
             else:
-                self._writer.say(outgoing.error(problem, *_address(message)))
+                self._tell(problem, *_address(message))
             if isinstance(message, Create):
                 await self._fail_chain(message.previous_response_id, problem)
             return problem.status not in BAD
         return True
 
+    def _tell(self, problem: WireError, lane: Lane, input_id: str | None) -> None:
+        self._measures.count("error", problem.code)
+        self._writer.say(outgoing.error(problem, lane, input_id))
+
     def _return(self, failed: SteerFailed) -> None:
+        self._measures.count("error", failed.code)
         self._writer.say(outgoing.steer_failed(failed, self._follows.lane(failed.previous_response_id)))
 
     async def _fail_chain(self, previous_response_id: object, problem: WireError) -> None:

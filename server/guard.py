@@ -5,6 +5,7 @@ A new route is guarded without having to ask for it; what is public, and what is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -14,9 +15,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from . import replies
 from .auth import Principal
 from .errors import InvalidRequest, MessageTooLarge, OperatorWanted, UnsupportedEncoding, WireError, told
-from .replies import problem
 from .service import Service
 
 PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})  # they say nothing of anybody's
@@ -35,7 +36,7 @@ def guarded(service: Service, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
         if not isinstance(route, Route | WebSocketRoute):
             raise TypeError(f"{route!r} is no single route: nothing would stand before it")
         if route.path not in PUBLIC:
-            route.app = Guard(route.app, service, operators=is_for_operators(route.path))
+            route.app = Guard(route.app, service, route.path, operators=is_for_operators(route.path))
     return list(routes)
 
 
@@ -51,8 +52,8 @@ def principal_of(scope: Scope) -> Principal:
 class Guard:
     """The ASGI application of a route, for those who may use it."""
 
-    def __init__(self, app: ASGIApp, service: Service, *, operators: bool = False) -> None:
-        self.app, self._service, self._operators = app, service, operators
+    def __init__(self, app: ASGIApp, service: Service, path: str, *, operators: bool = False) -> None:
+        self.app, self._service, self._path, self._operators = app, service, path, operators
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HTTPConnection(scope)
@@ -63,14 +64,25 @@ class Guard:
             if scope["type"] == "http":
                 receive = _Body(request, receive, self._service.limits.message_bytes)
         except Exception as error:
-            await refuse(told(error), scope, receive, send)
+            problem = told(error)
+            self._service.database.measures.count("error", problem.code)
+            await refuse(problem, scope, receive, send)
             return
         scope[PRINCIPAL] = principal
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
+        begun, measures = time.monotonic(), self._service.database.measures
+        route = f"{scope['method']} {self._path}"
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                measures.took("request", time.monotonic() - begun, route)
+                measures.count("request", f"{route} {message['status']}")
+            await send(message)
+
         with anyio.CancelScope() as until, self._service.visit(request, principal, until.cancel):
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, counted)
 
 
 class _Body:
@@ -101,10 +113,10 @@ class _Body:
 async def refuse(error: WireError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers with an error; an upgrade too, where the server can."""
     if scope["type"] == "http":
-        await problem(error)(scope, receive, send)
+        await replies.problem(error)(scope, receive, send)
         return
     socket = WebSocket(scope, receive, send)
     if "websocket.http.response" in cast(dict[str, Any], scope.get("extensions") or {}):
-        await socket.send_denial_response(problem(error))
+        await socket.send_denial_response(replies.problem(error))
     else:
         await socket.close(1008, error.code)

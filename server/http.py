@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from . import (
     http_conversations,
+    http_metrics,
     http_queues,
     http_responses,
     http_steps,
@@ -43,6 +44,7 @@ ENDPOINTS: Final = (
     *http_tasks.ENDPOINTS,
     *http_steps.ENDPOINTS,
     *http_queues.ENDPOINTS,
+    *http_metrics.ENDPOINTS,
     *http_tokens.ENDPOINTS,
 )
 
@@ -70,7 +72,9 @@ def _route(service: Service, endpoint: Endpoint) -> Route:
             session = service.session(principal_of(request.scope))
             return await endpoint.handler(Call(request, session, service))
         except Exception as error:
-            return problem(told(error))
+            found = told(error)
+            service.database.measures.count("error", found.code)
+            return problem(found)
 
     return Route(endpoint.path, answered, methods=[endpoint.method])
 

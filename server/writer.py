@@ -51,6 +51,7 @@ class Writer:
         self._control: deque[str] = deque()
         self._closing: tuple[int, str] | None = None
         self._wake = asyncio.Event()
+        self._grew: float | None = None  # when it was heard that there is more to send
         self._sent = ""  # from where the client can resume
         self._rows = FIRST_ROWS  # to be read next
 
@@ -109,6 +110,8 @@ class Writer:
         self._listening.clear()
 
     def _grown(self, conversation: str) -> None:
+        if self._grew is None:
+            self._grew = self._loop.time()
         self._follows.wake(conversation)
         self._wake.set()
 
@@ -232,6 +235,9 @@ class Writer:
         except (OSError, RuntimeError) as error:  # what ASGI servers raise after a disconnect, and a timeout
             raise Gone from error
         if follower is not None:
+            if self._grew is not None:
+                self._database.measures.took("lag", self._loop.time() - self._grew)
+                self._grew = None
             self._sent = f"; resume {follower.conversation_id} after {follower.position}"
 
     @property
@@ -264,6 +270,7 @@ class Writer:
 
     def _cut_off(self, why: str) -> None:
         log.info("a client is cut off: %s%s", why, self._sent)
+        self._database.measures.count("cut_off")
         if self._transport is not None:
             self._transport.cut_off(1013, why + self._sent)
         self._closing = (1013, why + self._sent)

@@ -141,8 +141,8 @@ async def test_a_stream_over_http_ends_with_its_token(hand: HandWorker) -> None:
 
     new = await issued(hand)
     service = service_of(hand)
-    app = Guard(endless, service)
-    scope = {"type": "http", "headers": [(b"authorization", f"Bearer {new.secret}".encode())]}
+    app = Guard(endless, service, "/v1/endless")
+    scope = {"type": "http", "method": "GET", "headers": [(b"authorization", f"Bearer {new.secret}".encode())]}
     sent: list[Any] = []
 
     async def receive() -> Any:
