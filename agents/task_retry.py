@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from ..broker import queue, rows, tenants
+from ..broker import queue, quotas, rows, tenants
 from ..broker.connection import Connection
 from ..broker.errors import TaskNotFound, TaskNotRetryable
 from ..broker.failpoints import operation
@@ -32,6 +32,7 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
     found = rows.by_creator(conn, created_by)
     if found is not None:
         return found, True
+    quotas.check_task(conn, tenant)
     request = again(row)
     origin = queue.Origin(
         tenant=tenant, conversation_id=row["conversation_id"], agent=row["agent"], depth=row["depth"],

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ..broker import conversations, durable, inbox, notices, queue, rows, turns, waits
+from ..broker import conversations, durable, inbox, notices, queue, quotas, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.errors import CircularWait, TaskNotFound
 from ..broker.failpoints import operation
@@ -48,6 +48,7 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
     if task is None and not wanted.again:
         twin = rows.live_twin(conn, ref.conversation_id, queue.fingerprint(request.name, request.arguments))
     if task is None and twin is None:
+        quotas.check_task(conn, ref.claim.tenant)
         origin = queue.Origin(
             tenant=ref.claim.tenant, conversation_id=ref.conversation_id, agent=wanted.agent,
             parent_id=ref.claim.task_id, depth=row["depth"] + 1, created_by=created_by,

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import DurableCall, Task
-from . import notices, queue, rows, tenants, turns, waits
+from . import notices, queue, quotas, rows, tenants, turns, waits
 from .connection import Connection
 from .endings import end
 from .errors import TaskNotFound
@@ -84,6 +84,7 @@ def record_step(conn: Connection, claim: Claim, position: int, key: str, value: 
 def record_create(conn: Connection, claim: Claim, position: int, key: str, request: TaskRequest) -> TaskRow:
     """Creates a child task and records it in the same commit. Raises LeaseLost."""
     row = queue.held_row(conn, claim)
+    quotas.check_task(conn, claim.tenant)
     child = queue.enqueue(
         conn,
         request,

@@ -18,7 +18,7 @@ FrontdeskError
 ├── BackupRefused             no backup was made, and what is to be done instead
 ├── LeaseLost                 this run's epoch is over: what it writes is rejected
 ├── Refused                   an input or request that is not accepted, with the wire's code
-│   ├── InboxFull, ConversationBusy, IdempotencyMismatch
+│   ├── InboxFull, ConversationBusy, IdempotencyMismatch, QuotaExceeded
 │   ├── ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound, ItemNotFound
 │   ├── ResponseNotActive
 │   └── TaskNotRetryable
@@ -172,6 +172,16 @@ class IdempotencyMismatch(Refused):
 
     def __init__(self, input_id: str) -> None:
         super().__init__(f"input id {input_id!r} was used before with other content; use a new id for a new input")
+
+
+class QuotaExceeded(Refused):
+    """A tenant has what it may have; ``retry_after`` seconds from now there may be more."""
+
+    status, code = 429, "quota_exceeded"
+
+    def __init__(self, limit: int, what: str, retry_after: float) -> None:
+        super().__init__(f"the quota of {limit:,} {what} is reached; try again in {max(1, round(retry_after)):,} s")
+        self.retry_after = retry_after
 
 
 class NotFound(Refused):

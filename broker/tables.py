@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 10  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 11  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -137,6 +137,17 @@ class LogRow(Base, table=True):
             where="deltas_of IS NOT NULL",
         ),
     )
+
+
+class Quota(Base, table=True):
+    """How much a tenant may have; empty: no bound. The tenant ``*`` is everybody who has no row."""
+
+    __tablename__ = "frontdesk_quota"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    tenant: str = Field(primary_key=True)
+    turns: int | None = None  # queued or running at once
+    tasks: int | None = None  # queued
+    tokens: int | None = Field(default=None, sa_type=sa.BigInteger)  # in a day (UTC)
 
 
 class Delivery(Base, table=True):

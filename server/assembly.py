@@ -144,7 +144,11 @@ def service_of(
         database,
         worker=worker_of(desk, database, settings) if working else None,
         door=door or door_of(settings),
-        limits=Limits(stall_seconds=settings.stall_seconds),
+        limits=Limits(
+            stall_seconds=settings.stall_seconds,
+            connections=settings.connections,
+            requests_per_minute=settings.requests_per_minute,
+        ),
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import db_commands, queue_commands, task_commands, token_commands
+from . import db_commands, queue_commands, quota_commands, task_commands, token_commands
 from .commands import (
     Authenticate,
     Conversation,
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(task_commands.app, name="tasks")
 app.add_typer(queue_commands.app, name="queues")
 app.add_typer(token_commands.app, name="tokens")
+app.add_typer(quota_commands.app, name="quotas")
 app.add_typer(db_commands.app, name="db")
 
 

@@ -19,6 +19,7 @@ from .errors import Draining, InvalidRequest, RateLimited, SteerFailed, WireErro
 from .follow import Follows
 from .jsontext import decode
 from .protocol import Answer, Cancel, Create, Lane, Message, Steer, Subscribe, Unsubscribe, read
+from .rates import check_rate
 from .session import Session
 from .websocket import Transport
 from .writer import Writer
@@ -80,6 +81,7 @@ class Connection:
         try:
             if text is None:
                 raise InvalidRequest("this is a binary message; send JSON as text")
+            check_rate(self._session.rate, self._limits)
             source = decode(text, self._limits)
             message = read(source)
         except SteerFailed as problem:
@@ -88,7 +90,7 @@ class Connection:
         except WireError as problem:
             self._tell(problem, *_return_address(source))
             await self._fail_chain(source.get("previous_response_id"), problem)
-            return False
+            return problem.status not in BAD
         self._measures.count("message", str(source["type"]))
         return await self._handle(message)
 

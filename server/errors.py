@@ -36,6 +36,10 @@ KINDS: Final[Mapping[int, str]] = {
 }
 
 
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(max(1, round(seconds)))}
+
+
 class AddressError(FrontdeskError):
     """No socket can listen there; the message says what to do."""
 
@@ -121,8 +125,7 @@ class UnsupportedEncoding(WireError):
 
 class RateLimited(WireError):
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        headers = {"retry-after": str(max(1, round(retry_after)))}
-        super().__init__(429, "rate_limit_exceeded", message, headers=headers)
+        super().__init__(429, "rate_limit_exceeded", message, headers=_retry_after(retry_after))
 
 
 class Draining(WireError):
@@ -144,7 +147,7 @@ def told(error: Exception) -> WireError:
     if isinstance(error, WireError):
         return error
     if isinstance(error, Refused):
-        headers = RETRY_AFTER if error.status == 429 else None
+        headers = _retry_after(getattr(error, "retry_after", 1.0)) if error.status == 429 else None
         return WireError(error.status, error.code, str(error), param=error.param, headers=headers)
     if isinstance(error, DatabaseError):
         log.warning("a request failed because of the database: %s", error)

@@ -24,6 +24,7 @@ PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})  # they say nothing of a
 OPERATORS: Final = (
     "/metrics",
     "/v1/queues",
+    "/v1/quotas",
     "/v1/schedules",
     "/v1/tokens",
 )  # all tenants' business
@@ -61,6 +62,7 @@ class Guard:
             principal = await self._service.door.identify(request, self._service.keyring)
             if self._operators and not principal.operator:
                 raise OperatorWanted
+            self._service.admit(principal.tenant)
             if scope["type"] == "http":
                 receive = _Body(request, receive, self._service.limits.message_bytes)
         except Exception as error:

@@ -16,6 +16,7 @@ from . import (
     http_conversations,
     http_metrics,
     http_queues,
+    http_quotas,
     http_responses,
     http_steps,
     http_tasks,
@@ -44,6 +45,7 @@ ENDPOINTS: Final = (
     *http_tasks.ENDPOINTS,
     *http_steps.ENDPOINTS,
     *http_queues.ENDPOINTS,
+    *http_quotas.ENDPOINTS,
     *http_metrics.ENDPOINTS,
     *http_tokens.ENDPOINTS,
 )

@@ -19,6 +19,7 @@ class Limits:
     outbox: int = 1_024  # control messages that wait for a client that does not read; beyond: cut off
     inbox: int = 64  # clients' inputs per conversation; beyond: inbox_full
     connections: int = 1_000  # per tenant; beyond: 429 at the upgrade
+    requests_per_minute: int = 0  # per tenant and process, messages included; 0: any; beyond: rate_limit_exceeded
     stall_seconds: float = 20.0  # a send that makes no progress for so long: cut off with 1013
     lag_events: int = 10_000  # live events behind while a send is blocked: cut off with 1013
     recheck_seconds: float = 5.0  # after so long, open connections are asked again whether they may be here

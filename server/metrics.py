@@ -6,7 +6,7 @@ No tenant, no conversation and nothing that a client has written is a label.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,7 +17,9 @@ from ..broker.counting import Live
 from ..broker.measures import BOUNDS, Durations, Measures
 
 MEDIA_TYPE: Final = CONTENT_TYPE_LATEST
-COUNTS: Final = (  # what is counted, its name, its labels, what it is
+Described: TypeAlias = tuple[str, str, tuple[str, ...], str]
+
+COUNTS: Final[tuple[Described, ...]] = (  # what is counted, its name, its labels, what it is
     ("request", "frontdesk_http_requests", ("method", "route", "status"), "Requests over HTTP that were answered."),
     ("message", "frontdesk_messages", ("type",), "Messages of clients over WebSockets."),
     ("error", "frontdesk_errors", ("code",), "Errors that clients were told."),
@@ -25,7 +27,7 @@ COUNTS: Final = (  # what is counted, its name, its labels, what it is
     ("written", "frontdesk_written_functions", (), "Functions that were committed."),
     ("claim", "frontdesk_claims", ("slot",), "Turns and tasks that workers of this process have begun."),
 )
-DURATIONS: Final = (
+DURATIONS: Final[tuple[Described, ...]] = (
     ("request", "frontdesk_http_request_seconds", ("method", "route"), "Until an answer began."),
     ("commit", "frontdesk_commit_seconds", (), "Transactions of the writer, from their beginning to their commit."),
     ("lag", "frontdesk_event_lag_seconds", (), "From hearing of a commit to having given its events to the socket."),

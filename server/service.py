@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -20,10 +21,12 @@ from .door import Door
 from .errors import InvalidKey, RateLimited, WireError
 from .keyring import Keyring, is_over
 from .limits import Limits
+from .rates import Bucket, check_rate
 from .session import Served, Session
 
 log = logging.getLogger("frontdesk.server")
 
+RATES: Final = 10_000  # tenants whose requests are counted
 READY_SECONDS: Final = 2.0  # for the database to answer a readiness check
 
 
@@ -75,12 +78,29 @@ class Service:
         self.keyring = Keyring(database)
         self._connections: dict[Connected, str] = {}
         self._visits: set[Visit] = set()
+        self._rates: dict[str, Bucket] = {}
         self._of_tenant: Counter[str] = Counter()
         self.left = anyio.Event()  # set, and made anew, each time a connection ends
 
     def session(self, principal: Principal) -> Session:
         """A client's dealings with the desk."""
-        return Session(database=self.database, desk=self.desk, tenant=principal.tenant, limits=self.limits)
+        rate = self.rate_of(principal.tenant)
+        return Session(database=self.database, desk=self.desk, tenant=principal.tenant, limits=self.limits, rate=rate)
+
+    def rate_of(self, tenant: str) -> Bucket | None:
+        """The bucket of a tenant's requests, in this process; None when there is no limit."""
+        if not self.limits.requests_per_minute:
+            return None
+        found = self._rates.get(tenant)
+        if found is None:
+            if len(self._rates) >= RATES:  # whoever has asked for nothing lately has a full one, as a new one is
+                self._rates = {one: of for one, of in self._rates.items() if not of.is_full(time.monotonic())}
+            found = self._rates[tenant] = Bucket(self.limits.requests_per_minute, time.monotonic())
+        return found
+
+    def admit(self, tenant: str) -> None:
+        """Counts a request. Raises RateLimited when the tenant asks too often."""
+        check_rate(self.rate_of(tenant), self.limits)
 
     @property
     def connections(self) -> int:

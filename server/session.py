@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from ..agents import choice, conversation, conversation_items, deletion, task_retry
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
-from ..broker import cancel, durable, inbox, rows, turns
+from ..broker import cancel, durable, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
 from ..broker.failpoints import operation
@@ -24,6 +24,7 @@ from .errors import InvalidRequest, ModelNotFound
 from .item_views import shown_item, shown_items
 from .limits import Limits
 from .protocol import Answer, Cancel, Create, Steer, Subscribe
+from .rates import Bucket
 
 Listen: TypeAlias = Callable[[str, int | None], None]  # to a conversation, from the last cursor of its log on
 
@@ -52,6 +53,7 @@ class Session:
     desk: Served
     tenant: str = ""
     limits: Limits = field(default_factory=Limits)
+    rate: Bucket | None = None  # of its tenant's requests; None: as many as it likes
     chains: set[str] = field(default_factory=set[str])  # conversations that are not stored, of this client
 
     def agent_for(self, model: str | None) -> str:
@@ -207,6 +209,7 @@ def accept_create(conn: Connection, new: NewCreate, chains: Collection[str], lis
         records.check_chain(conn, new.previous_response_id, new.tenant, chains)
     elif new.conversation_id is not None:
         records.last_cursor(conn, new.conversation_id, new.tenant, chains)
+    quotas.check_input(conn, new)
     found = conversation.accept_create(conn, new)
     listen(found.conversation_id, None if found.repeated else found.cursor)
     return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
@@ -215,6 +218,7 @@ def accept_create(conn: Connection, new: NewCreate, chains: Collection[str], lis
 @operation
 def accept_steer(conn: Connection, new: NewSteer, listen: Listen) -> SteerAccepted:
     """As `inbox.accept_steer`; a repeat has the cursor after which its successor's events come."""
+    quotas.check_input(conn, new)
     found = inbox.accept_steer(conn, new)
     listen(found.conversation_id, None if found.repeated else found.cursor)
     if not found.repeated:

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     turns: int = Field(8, ge=0, le=10_000)  # slots of the worker; 0: it runs none
     tasks: int = Field(16, ge=0, le=10_000)
     queues: str = ""  # whose tasks the worker runs, separated by commas; empty: all
+    connections: int = Field(1_000, ge=1)  # of a tenant, to this process
+    requests_per_minute: int = Field(0, ge=0)  # of a tenant, to this process; 0: any number
     stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
     webhook_secret: SecretStr = SecretStr("")  # whsec_…; several, separated by blanks, while receivers change
     model: str = DEFAULT_MODEL

@@ -57,7 +57,7 @@ def create(
         new = new_token(name=name, tenant=tenant, operator=operator, seconds=seconds)
         return {**opened.write_blocking(issue_token, new), "token": new.secret}
 
-    found = _ask(database, server, token, here, lambda remote: remote.post("tokens", body=body))
+    found = here_or_there(database, server, token, here, lambda remote: remote.post("tokens", body=body))
     say(found, f"{found['token']}\n{_line(found)}\nIt is shown this once.", as_json=as_json)
 
 
@@ -72,7 +72,7 @@ def list_tokens(
 
         return {"object": "list", "data": opened.read_blocking(listed)}
 
-    found = _ask(database, server, token, here, lambda remote: remote.get("tokens"))
+    found = here_or_there(database, server, token, here, lambda remote: remote.get("tokens"))
     say(found, "\n".join(map(_line, found["data"])) or "no tokens yet", as_json=as_json)
 
 
@@ -91,11 +91,11 @@ def revoke(
 
         return opened.write_blocking(revoke_token, token_id)
 
-    found = _ask(database, server, token, here, lambda remote: remote.delete("tokens", token_id))
+    found = here_or_there(database, server, token, here, lambda remote: remote.delete("tokens", token_id))
     say(found, _line(found), as_json=as_json)
 
 
-def _ask(
+def here_or_there(
     database: str | None,
     server: str | None,
     token: str | None,

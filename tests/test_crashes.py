@@ -26,7 +26,7 @@ from frontdesk.tests.playback.process import ServerProcess
 ELSEWHERE = {
     "give_up", "release", "release_all", "retry_task", "set_paused", "file_task",
     "fire_schedules", "pause_schedule", "register_schedules",
-    "issue_token", "revoke_token", "claim_deliveries", "settle_delivery", "give_back_deliveries",
+    "issue_token", "revoke_token", "set_quota", "claim_deliveries", "settle_delivery", "give_back_deliveries",
     "start_conversation", "update_conversation", "add_items", "delete_item", "delete_conversation", "delete_response",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent

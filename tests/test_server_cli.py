@@ -38,6 +38,8 @@ COMMANDS = (
     "queues pause",
     "queues resume",
     "tokens create",
+    "quotas list",
+    "quotas set",
     "tokens list",
     "tokens revoke",
 )
