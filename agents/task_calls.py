@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from ..broker import listing, views
 from ..broker.cancel import cancel_task
 from ..broker.connection import Connection
-from ..broker.errors import NotFound, QuotaExceeded
+from ..broker.errors import NotFound
 from ..broker.rows import TaskRow
 from ..broker.runs import Run
 from ..tasks.errors import ArgumentsError, ToolError
@@ -81,7 +81,7 @@ class TaskCalls:
         """
         try:
             told = await tool(call, _arguments(call))
-        except (ArgumentsError, ToolError, NotFound, QuotaExceeded) as error:
+        except (ArgumentsError, ToolError, NotFound) as error:
             await self._journal.output(CallOutput(call.call_id, str(error), True, "error"))
             return True
         if told is not None and not isinstance(told, CallOutput):

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from ..broker import conversations, durable, inbox, notices, queue, quotas, rows, turns, waits
 from ..broker.connection import Connection
-from ..broker.errors import CircularWait, TaskNotFound
+from ..broker.errors import CircularWait, QuotaExceeded, TaskNotFound
 from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
 from ..tasks.request import TaskRequest
@@ -48,7 +48,10 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
     if task is None and not wanted.again:
         twin = rows.live_twin(conn, ref.conversation_id, queue.fingerprint(request.name, request.arguments))
     if task is None and twin is None:
-        quotas.check_task(conn, ref.claim.tenant)
+        try:
+            quotas.check_task(conn, ref.claim.tenant)
+        except QuotaExceeded as full:
+            return _kept(conn, ref, batch, slot, CallOutput(wanted.call_id, str(full), True, "error"))
         origin = queue.Origin(
             tenant=ref.claim.tenant, conversation_id=ref.conversation_id, agent=wanted.agent,
             parent_id=ref.claim.task_id, depth=row["depth"] + 1, created_by=created_by,
@@ -60,7 +63,10 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
     found = task or twin or {}
     elsewhere = found["conversation_id"] != ref.conversation_id
     report = created_report(found, twin=twin is not None, elsewhere=elsewhere, unique=unique)
-    output = CallOutput(wanted.call_id, encoded(report))
+    return _kept(conn, ref, batch, slot, CallOutput(wanted.call_id, encoded(report)))
+
+
+def _kept(conn: Connection, ref: Ref, batch: Batch, slot: Slot, output: CallOutput) -> CallOutput:
     storage.save(conn, ref, slot.put_into(batch, output))
     count(conn, ref, batch)
     return output
