@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from frontdesk.broker import inbox, quotas, usage
+from frontdesk.broker import inbox, quotas, turns, usage
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import QuotaExceeded
@@ -40,7 +40,11 @@ def test_a_tenant_has_so_many_turns_at_once_and_others_have_theirs(store: Store)
         store.do(accept, create())
     assert (caught.value.status, caught.value.code, caught.value.retry_after > 0) == (429, "quota_exceeded", True)
     assert store.do(accept, create(input_id="one")).response_id == first.response_id, "it was accepted already"
-    store.finish(store.claim_one(slot="turn", names=["desk"]))
+    claim = store.claim_one(slot="turn", names=["desk"])
+    turn = store.see(turns.of_task, claim.task_id)
+    assert turn is not None
+    store.do(inbox.take, turn["conversation_id"], turn["id"])
+    store.finish(claim)
     store.do(accept, create())
     store.do(accept, create("other"))
 
