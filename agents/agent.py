@@ -7,16 +7,18 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from ..tasks.registry import TaskFunction
 from .context import Context
 from .errors import DeskError
 from .guardrails import Guardrail
 from .handoff import Handoff
+from .limits import Limits
 from .model import Model, ModelSettings
 from .output_type import OutputType, output_type
-from .tool import Tool, tool
+from .summarize import Summarize
+from .tool import SHOWN, NeedsApproval, Tool, tool
 from .toolset import Toolset
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
@@ -98,6 +100,45 @@ class Agent:
                 f"agent {self.name} has two tools named {twice[0]!r}; give one of them another name or namespace"
             )
 
+    def as_tool(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+        limits: Limits | None = None,
+        needs_approval: NeedsApproval = False,
+        shown: int | None = SHOWN,
+        summarize: bool | str | Summarize = False,
+    ) -> AgentTool:
+        """This agent as a tool: ``tools=[research.as_tool()]``. A call of it runs a turn of the agent in a
+        conversation of its own, and what it says last is the call's output.
+
+        The agent sees its input and nothing of the conversation that calls it. It works in a task slot, and the
+        caller's turn holds no slot meanwhile. Calls of one reply run side by side. When the caller's turn is
+        cancelled, so is the run; after a crash on either side it goes on where it was.
+
+        Args:
+            name: What models call it; the agent's name by default.
+            description: What models are told it is for; the agent's description by default.
+            namespace: Where it belongs; models see ``namespace-name``.
+            timeout: Seconds after which it is stopped; None: as long as it takes.
+            limits: What one call of it may use; the desk's limits for one turn by default.
+            needs_approval: See `tool`.
+            shown: See `tool`.
+            summarize: See `tool`.
+        """
+        made = tool(
+            name=name or self.name, namespace=namespace, timeout=timeout, idempotent=True,
+            needs_approval=needs_approval, shown=shown, summarize=summarize, keywords=self.keywords,
+        )(ask)  # fmt: skip
+        fields: dict[str, Any] = {
+            name: getattr(made, name) for name in Tool.__dataclass_fields__ if name != "wire_name"
+        }
+        fields["description"] = self.description if description is None else description
+        return AgentTool(**fields, agent=self, limits=limits)
+
     @property
     def colleagues(self) -> tuple[Colleague, ...]:
         """Whom it may hand over to."""
@@ -107,6 +148,19 @@ class Agent:
     def own_tools(self) -> tuple[Tool, ...]:
         """The tools, all made."""
         return tuple(one for one in self.tools if isinstance(one, Tool))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class AgentTool(Tool):
+    """An agent as a tool of other agents; made by `Agent.as_tool`."""
+
+    agent: Agent
+    limits: Limits | None = None
+
+
+async def ask(input: Annotated[str, "What it is to do, with everything that it must know"]) -> str:
+    """Stands for the run of an agent, which the desk begins."""
+    raise AssertionError("an agent is no function")
 
 
 def _target(one: Handoff) -> str:

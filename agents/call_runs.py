@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from .agent import Agent
+from .agent import Agent, AgentTool
 from .approvals import needs_approval
 from .calls import Call, CallOutput, run_calls, run_tool, unknown_tool
 from .catalog import Catalog
@@ -17,6 +17,7 @@ from .context import Context
 from .hooks import CallBegan, CallEnded, HandedOver
 from .journal import Journal
 from .model import FunctionCall
+from .nested import NestedCall, NestedTools
 from .requests import may_run_side_by_side
 from .result_runs import ResultRuns
 from .results import READ_RESULT
@@ -29,6 +30,11 @@ from .tool import Tool
 class TaskTools(Protocol):
     """The task tools of a run (see ``task_calls``)."""
 
+    @property
+    def nested(self) -> NestedTools:
+        """Runs the agents that are used as tools."""
+        ...
+
     async def run(self, call: Call, agent: str) -> None:
         """Runs a call that does not wait; its output is committed."""
         ...
@@ -39,10 +45,16 @@ class TaskTools(Protocol):
 
 
 class NoTasks:
-    """For a turn without a database: nothing can be filed."""
+    """For a turn without a database: nothing can be filed. ``nested`` runs agents that are used as tools."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, nested: NestedTools | None = None) -> None:
+        self._journal, self._nested = journal, nested
+
+    @property
+    def nested(self) -> NestedTools:
+        if self._nested is None:
+            raise RuntimeError("this turn was made without anything that runs agents")
+        return self._nested
 
     async def run(self, call: Call, agent: str) -> None:
         await self._journal.output(CallOutput(call.call_id, "There are no tasks here: do it yourself.", True, "error"))
@@ -89,7 +101,7 @@ class CallRuns:
         return [replace(one, kind="approval") if await self._needs_approval(one) else one for one in calls]
 
     async def _needs_approval(self, one: OpenCall) -> bool:
-        tool = self._of(one).tools.get(one.call.name) if one.kind == "tool" else None
+        tool = self._of(one).tools.get(one.call.name) if one.kind in ("tool", "agent") else None
         if tool is None or tool.needs_approval is False:
             return False
         return await needs_approval(tool, one.call.arguments, self._context(one))
@@ -107,8 +119,8 @@ class CallRuns:
             journal.answer(CallOutput(refusal.call.call_id, refusal.text, True, "error"))
         if plan.refused:
             await journal.commit("output")
-        if plan.run:
-            await self._run(plan)
+        if not await self._run_all(plan):
+            return False
         for one in plan.wait:
             began = await self._begins(one.call)
             if not await self._tasks.wait(one.call, resumed=resumed):
@@ -126,6 +138,33 @@ class CallRuns:
             await journal.commit("handoff")
             await self._telling(HandedOver, before=before)
         return True
+
+    async def _run_all(self, plan: Plan) -> bool:
+        """Runs tools and nested agents beside each other, as far as they may; False: the turn has been parked."""
+        nested = [NestedCall(tool, one.call) for one in plan.nested if (tool := self._agent_tool(one)) is not None]
+        at_once = may_run_side_by_side(self._catalog(), self._journal.about.request)
+        groups = [[one] for one in nested] if not at_once else [nested] if nested else []
+        who = self._catalog().agent.name
+        if at_once and nested:
+            await self._tasks.nested.begin(nested, who)
+        if plan.run:
+            await self._run(plan)
+        for group in groups:
+            if not at_once:
+                await self._tasks.nested.begin(group, who)
+            began = {one.call.call_id: await self._begins(one.call) for one in group}
+            if not await self._tasks.nested.join(group, self._fit):
+                return False
+            for one in group:
+                await self._ends(one.call, began[one.call.call_id], "result")
+        return True
+
+    def _agent_tool(self, one: OpenCall) -> AgentTool | None:
+        tool = self._of(one).tools.get(one.call.name)
+        return tool if isinstance(tool, AgentTool) else None
+
+    async def _fit(self, one: NestedCall, output: CallOutput) -> CallOutput:
+        return await self._results.fit(one.tool, one.call, output, self._catalog().agent)
 
     async def _run(self, plan: Plan) -> None:
         """Runs calls side by side. Whatever they do becomes an output, and is committed as soon as it is there."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..tasks.registry import TaskFunction
-from .agent import Agent
+from .agent import Agent, AgentTool
 from .calls import Call
 from .handoff import ItemFilter
 from .model import JSON, FunctionCall, ToolSpec
@@ -40,7 +40,7 @@ class Catalog:
         """What a name stands for."""
         tool = self.tools.get(name)
         if tool is not None:
-            return "client" if tool.manual else "tool"
+            return "client" if tool.manual else "agent" if isinstance(tool, AgentTool) else "tool"
         if name == READ_RESULT and name not in client_tools:
             return "tool"
         if name in WAITS and name in self.task_tools:

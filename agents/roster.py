@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tasks.hidden import MissingDependency, dependency
 from ..tasks.registry import TaskFunction
-from .agent import Agent
+from .agent import Agent, AgentTool
 from .errors import DeskError
 
 
@@ -21,7 +21,8 @@ def reachable(given: Iterable[Agent]) -> dict[str, Agent]:
         known = found.setdefault(agent.name, agent)
         if known is not agent:
             raise DeskError(f"two agents are named {agent.name!r}; names are unique in a desk")
-        for one in (*agent.colleagues, *agent.delegates):
+        used = [one.agent for one in agent.own_tools if isinstance(one, AgentTool)]
+        for one in (*agent.colleagues, *agent.delegates, *used):
             if isinstance(one, str):
                 named.append((agent.name, one))
             elif found.get(one.name) is not one:

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from .calls import Call
 from .history import INTERRUPTED
 
-Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "approval", "unknown"]
+Kind: TypeAlias = Literal["tool", "task", "wait", "handoff", "client", "approval", "agent", "unknown"]
 
 BOUNCES: Final = 2
 
@@ -44,6 +44,7 @@ class Plan:
     refused: tuple[Refusal, ...] = ()
     run: tuple[OpenCall, ...] = ()  # side by side, as far as they allow it
     wait: tuple[OpenCall, ...] = ()  # after those: they may park the turn
+    nested: tuple[OpenCall, ...] = ()  # beside the ones that run: the turn is parked until these agents have answered
     handoff: OpenCall | None = None  # after those: the conversation moves
     not_taken: tuple[Refusal, ...] = ()  # further handoffs of the same reply
     client: tuple[OpenCall, ...] = ()  # the client runs them, or is asked about them: the response ends
@@ -84,6 +85,7 @@ def decide(calls: Sequence[OpenCall], path: Sequence[str]) -> Decision:
         tuple(refused),
         tuple(run),
         tuple(one for one in calls if one.kind == "wait" and not one.refusal),
+        tuple(one for one in calls if one.kind == "agent" and not one.refusal),
         handoff,
         tuple(not_taken),
         tuple(one for one in calls if one.kind in ("client", "approval") and not one.refusal),

@@ -26,6 +26,7 @@ from .catalog import Catalog
 from .events import encoded
 from .journal import Journal
 from .model import JSON
+from .nested_calls import NestedCalls
 from .reports import GONE, task_report
 from .stores import DurableStore
 from .task_storage import Waited, Wanted
@@ -56,6 +57,7 @@ class TaskCalls:
     ) -> None:
         self._run, self._store, self._journal, self._arrivals = run, store, journal, arrivals
         self._catalog, self._announce = catalog, announce
+        self.nested = NestedCalls(run, store, journal)
         self._conversation, self._tenant = store.ref.conversation_id, store.ref.claim.tenant
         self._tools: dict[str, Callable[[Call, JSON], Awaitable[object]]] = {
             "create_task": self._create,

@@ -84,7 +84,7 @@ def delegate(conn: Connection, row: TaskRow, request: TaskRequest) -> None:
         {
             "id": "resp_" + row["id"].removeprefix("task_"), "conversation_id": conversation_id,
             "tenant": row["tenant"], "task_id": row["id"], "started_by": "delegate", "agent": request.name,
-            "request": to_json({"model": request.name, "input": request.arguments.get("input", "")}).decode(),
+            "request": to_json({"model": request.name, **request.arguments}).decode(),
         },
     )  # fmt: skip
 

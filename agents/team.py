@@ -12,6 +12,7 @@ from .agent import Agent
 from .catalog import Catalog
 from .context import Context
 from .desk_options import DeskOptions
+from .limits import Limits
 from .model import Model, Usage
 from .model_slots import ModelSlots
 from .output_type import OutputType
@@ -38,6 +39,10 @@ class Team:
     def model_of(self, agent: Agent) -> Model:
         """The agent's model, without its fallbacks."""
         return self.models_of(agent)[0]
+
+    def within(self, limits: Limits | None) -> Team:
+        """The same team for a turn with other limits; None: with the desk's."""
+        return self if limits is None else replace(self, options=replace(self.options, limits=limits))
 
     def priced(self, used: Usage, model: Model) -> Usage:
         """With what it cost, where the desk has a price and the model has not said it itself."""

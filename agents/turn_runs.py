@@ -22,8 +22,10 @@ from .budgets import DurableBudgets
 from .entries import is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
+from .limits import Limits
 from .loop import TurnLoop
-from .model import Usage
+from .model import JSON, Usage
+from .nested_calls import NestedCalls
 from .past import Past, Pasts
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
 from .storage import Opening
@@ -52,7 +54,7 @@ class TurnRuns:
 
     def __init__(self, team: Team, entry: str) -> None:
         self._team, self._entry, self._pasts = team, entry, Pasts()
-        self._journals: dict[Run, Journal] = {}  # of the turns that are running here
+        self._journals: dict[Run, tuple[DurableStore, Journal]] = {}  # of the turns that are running here
 
     async def run(self, run: Run) -> None:
         arrivals = None if run.claim.kind == "agent" else Arrivals(run, str(run.claim.conversation_id))
@@ -123,7 +125,7 @@ class TurnRuns:
             await journal.soon("begin")
         elif opening.first or half or entering:
             await journal.commit("begin")
-        self._journals[run] = journal
+        self._journals[run] = store, journal
         run.when_over(lambda: self._forget(run))
         return store, journal
 
@@ -171,17 +173,20 @@ class TurnRuns:
         self, run: Run, opening: Opening, store: DurableStore, journal: Journal, arrivals: Arrivals
     ) -> None:
         claim = run.claim
+        nested = NestedCalls(run, store, journal)
         if opening.turn["cancel_requested"] or claim.cancel_requested:
+            await nested.stop()
             await self._end(journal, Outcome(status="cancelled", ended="cancelled"))
             return
         most = max(claim.max_attempts, MOST_ATTEMPTS)
         if claim.attempt > most:
             text = f"this turn was given up: {most} times its worker was lost, or failed, while running it"
+            await nested.stop()
             await self._end(journal, Outcome(status="failed", ended="held", error=text))
             return
         options = self._team.options
         loop = TurnLoop(
-            self._team if claim.kind == "turn" else replace(self._team, output=None),
+            self._team if claim.kind == "turn" else self._team_of(journal.about.request),
             journal,
             tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options.on_task_done),
             boundary=Boundary(arrivals, store.ref, journal),
@@ -199,13 +204,19 @@ class TurnRuns:
                         "model", step["until"] - step["at"], str(step["model"]).replace(" ", "_")
                     )
 
+    def _team_of(self, request: JSON) -> Team:
+        """The team as a delegated run needs it; a call that asks for it may have limits of its own."""
+        limits = request.get("limits")
+        return replace(self._team, output=None).within(None if limits is None else Limits(**limits))
+
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
-        journal = self._journals.get(run)
-        if journal is None or journal.has_failed:
+        store, journal = self._journals.get(run, (None, None))
+        if store is None or journal is None or journal.has_failed:
             opened = await self._open(run)
             if opened is None:
                 return
-            _, journal = await self._begin(run, opened)
+            store, journal = await self._begin(run, opened)
+        await NestedCalls(run, store, journal).stop()
         await self._end(journal, Outcome(status="cancelled", ended="cancelled"))
 
     async def _end(self, journal: Journal, outcome: Outcome) -> None:

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "issue_token", "revoke_token", "set_quota", "claim_deliveries", "settle_delivery", "give_back_deliveries",
     "start_conversation", "update_conversation", "add_items", "delete_item", "delete_conversation", "delete_response",
 }  # fmt: skip
+UNTOLD = {"double", "inner"}
 ROOT = Path(__file__).resolve().parent.parent
 for room in ("broker", "agents", "server"):
     for path in sorted((ROOT / room).glob("*.py")):  # importing a module declares its operations
@@ -69,6 +70,8 @@ async def session(server: ServerProcess) -> dict[str, Any]:
         label = next(label for label, task in caller.tasks().items() if task["name"] == "asking")
         await caller.until(lambda: caller.tasks()[label]["question"])
         answers.append(await caller.say("eleven", [[["answer_task", {"task": label, "answer": "yes"}]], "answered"]))
+        nested = ["inner", {"input": '[[["note", {"text": "within"}]], "from within"]'}]
+        answers.append(await caller.say("twelve", [[nested, ["note", {"text": "beside"}]], "nested"]))
         await caller.until(lambda: all(task["finished_at"] for task in caller.tasks().values()))
         await caller.until(lambda: announced(server) == sorted(unheard(caller)))
         await caller.until(lambda: quiet(server))
@@ -148,7 +151,7 @@ def summary(response: dict[str, Any]) -> list[Any]:
     """What a response came to: its state, and its calls with their outputs. Texts of notices may come in either of
     two turns."""
     calls = [
-        (item["name"], item["output"] if item["name"] in ("note", "hold") else item["status"])
+        (item["name"], item["output"] if item["name"] in ("note", "hold", "inner") else item["status"])
         for item in response["output"]
         if item["type"] == "mcp_call" and item["name"] != "check_task"
     ]
@@ -162,8 +165,8 @@ def finals(caller: Caller) -> list[Any]:
 
 
 def unheard(caller: Caller) -> list[str]:
-    """Tasks whose end the conversation is told: all but the children of a function."""
-    return [task["id"] for task in caller.tasks().values() if task["name"] != "double" or task["label"] == "T1"]
+    """Tasks whose end the conversation is told: all but the children of a function, and agents that are tools."""
+    return [task["id"] for task in caller.tasks().values() if task["name"] not in UNTOLD or task["label"] == "T1"]
 
 
 def rows(server: ServerProcess, sql: str) -> list[tuple[Any, ...]]:

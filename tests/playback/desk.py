@@ -118,8 +118,9 @@ TASKS = (double, family, second_try, forever, asking)
 def build(folder: Path) -> Desk[Path]:
     """The desk; ``folder`` holds the files that ``hold`` waits for."""
     helper = Agent("helper", "", tools=[note, hold])
-    other = Agent("other", "", tools=[note, hold], tasks=TASKS, handoffs=["first"], delegates=[helper])
-    first = Agent("first", "", tools=[note, hold], tasks=TASKS, handoffs=[other], delegates=[helper])
+    inner = Agent("inner", "", tools=[note]).as_tool()
+    other = Agent("other", "", tools=[note, hold, inner], tasks=TASKS, handoffs=["first"], delegates=[helper])
+    first = Agent("first", "", tools=[note, hold, inner], tasks=TASKS, handoffs=[other], delegates=[helper])
     return Desk(first, name="playback", dependencies=folder, model=PlaybackModel())
 
 
