@@ -114,7 +114,7 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
         {
             "id": response_id, "conversation_id": conversation_id, "tenant": new.tenant, "agent": new.agent,
             "started_by": "create", "input_id": new.input_id, "input_digest": new.digest, "previous_id": previous,
-            "request": to_json(new.request).decode(), "first_cursor": cursor,
+            "request": to_json(new.request).decode(), "first_cursor": cursor, "dialog": new.dialog,
         },
     )  # fmt: skip
     _put(conn, conversation_id, number, "create", new.input, response_id=response_id)

@@ -28,6 +28,7 @@ class NewCreate:
     input_id: str | None = None
     when_busy: str = "enqueue"  # enqueue | interrupt | reject
     stored: bool = True
+    dialog: str | None = None  # names the messages that the client will send again with its next request
     metadata: dict[str, str] | None = None  # of a conversation that this creates
     unattended_limit: int = 8
     limit: int = INBOX_LIMIT

@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 11  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 12  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -36,6 +36,7 @@ class Conversation(Base, table=True):
     desk: str = ""  # whose turns these are
     unattended_limit: int = 8  # turns in a row that notices may start
     stored: int = 1
+    kept_until: float | None = None  # of one that is not stored, by wall time; put off while its client is there
     created_at: float = 0.0
 
     last_cursor: int = 0  # of the event log
@@ -45,6 +46,14 @@ class Conversation(Base, table=True):
     waiting_inputs: int = 0  # clients' inputs in the inbox
     unattended: int = 0  # turns in a row that no person started
     head: str | None = None  # the last response
+
+    __table_args__ = (
+        partial(
+            "frontdesk_conversation_passing",
+            "kept_until",
+            where="kept_until IS NOT NULL",
+        ),
+    )
 
 
 class Turn(Base, table=True):
@@ -63,6 +72,7 @@ class Turn(Base, table=True):
     input_digest: str = ""
     previous_id: str | None = None  # the response that the client continued
     cancel_requested: int = 0
+    dialog: str | None = None  # names the messages that a client will send again with its next request
     request: str = "{}"  # JSON: the wire's request fields that are kept
     triggers: str = ""  # task ids whose notices started it, comma separated
     first_cursor: int = 0  # its events come after this cursor
@@ -78,6 +88,12 @@ class Turn(Base, table=True):
     __table_args__ = (
         sa.Index("frontdesk_turn_input", "tenant", "input_id", unique=True),
         sa.Index("frontdesk_turn_previous", "previous_id"),
+        partial(
+            "frontdesk_turn_dialog",
+            "tenant",
+            "dialog",
+            where="dialog IS NOT NULL",
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from . import (
+    http_chat,
     http_conversations,
     http_metrics,
     http_queues,
@@ -42,6 +43,7 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", models),
     *http_responses.ENDPOINTS,
     *http_conversations.ENDPOINTS,
+    *http_chat.ENDPOINTS,
     *http_tasks.ENDPOINTS,
     *http_steps.ENDPOINTS,
     *http_queues.ENDPOINTS,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
+from ..agents.dialogs import Dialog
 from . import checks, choices, items
 from .checks import JSON, Check, optional, require
 from .errors import InvalidRequest, SteerFailed, UnsupportedParameter, WireError
@@ -72,6 +73,7 @@ class Create:
     stored: bool = True
     metadata: dict[str, str]
     digest: str = ""
+    dialog: Dialog | None = None  # of a client that resends everything and names no conversation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,13 @@ continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import choice, conversation, conversation_items, deletion, task_retry
+from ..agents import choice, conversation, conversation_items, deletion, dialogs, task_retry
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
+from ..agents.dialogs import Dialog
 from ..broker import cancel, durable, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -80,11 +81,12 @@ class Session:
             input_id=message.input_id,
             when_busy=message.when_busy,
             stored=message.stored,
+            dialog=None if message.dialog is None else message.dialog.now,
             metadata=message.metadata,
             unattended_limit=self.desk.max_unattended_turns,
             limit=self.limits.inbox,
         )
-        found, kept = await self.database.write(accept_create, new, frozenset(self.chains), listen)
+        found, kept = await self.database.write(accept_create, new, frozenset(self.chains), listen, message.dialog)
         if not kept:
             self.chains.add(found.conversation_id)
         return found
@@ -200,11 +202,17 @@ class Session:
 
 
 @operation
-def accept_create(conn: Connection, new: NewCreate, chains: Collection[str], listen: Listen) -> tuple[Accepted, bool]:
+def accept_create(
+    conn: Connection, new: NewCreate, chains: Collection[str], listen: Listen, dialog: Dialog | None = None
+) -> tuple[Accepted, bool]:
     """As `conversation.accept_create`, for a client that may continue these conversations though they are not stored.
+    ``dialog``: it goes on from the response that gave the dialog's last answer, if there is one; then only what follows
+    that is new.
 
     Also says whether the conversation is stored.
     """
+    if dialog is not None and new.previous_response_id is None:
+        new = _continuing(conn, new, dialog)
     if new.previous_response_id is not None:
         records.check_chain(conn, new.previous_response_id, new.tenant, chains)
     elif new.conversation_id is not None:
@@ -213,6 +221,16 @@ def accept_create(conn: Connection, new: NewCreate, chains: Collection[str], lis
     found = conversation.accept_create(conn, new)
     listen(found.conversation_id, None if found.repeated else found.cursor)
     return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
+
+
+def _continuing(conn: Connection, new: NewCreate, dialog: Dialog) -> NewCreate:
+    """The input of a dialog without what its conversation holds already."""
+    found = None
+    if new.conversation_id is None:
+        found = dialogs.answered_by(conn, new.tenant, dialog)
+        if found is None:
+            return new
+    return replace(new, previous_response_id=found, input=new.input[len(new.input) - dialog.new :])
 
 
 @operation

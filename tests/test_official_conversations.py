@@ -41,7 +41,8 @@ def said(text: str, role: str = "user") -> Any:
 
 async def ask(client: AsyncOpenAI, given: Any, conversation: str, **fields: Any) -> Any:
     options: Any = {"model": "house", "input": given, "conversation": conversation, **fields}
-    found: Any = await client.responses.create(**options)
+    create: Any = client.responses.create
+    found: Any = await create(**options)
     return found
 
 
