@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import conversations, turns
+from ..broker import conversations, tenants, turns
 from ..broker.connection import Connection
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation, Turn
@@ -29,7 +29,7 @@ BETWEEN: Final = "\n\n"  # two messages of one response, where a client is shown
 CANDIDATES: Statement = Statement(
     sa.select(turn)
     .join(conversation, conversation.c.id == turn.c.conversation_id)
-    .where(turn.c.dialog.is_not(None), turn.c.dialog == p("dialog"), turn.c.tenant == p("tenant"))
+    .where(turn.c.dialog.is_not(None), turn.c.dialog == p("dialog"), tenants.of(turn))
     .where(conversation.c.stored == 1)
     .order_by(turn.c.created_at.desc())
     .limit(MOST)

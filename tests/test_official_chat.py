@@ -262,7 +262,7 @@ async def test_what_a_limit_ends_says_length(house: House, client: AsyncOpenAI) 
 async def test_a_refusal_names_the_field(client: AsyncOpenAI, fields: dict[str, Any], param: str) -> None:
     body = {"model": "house", "messages": [{"role": "user", "content": "x"}], **fields}
     with pytest.raises(openai.BadRequestError) as caught:
-        await client.post("/chat/completions", body=body, cast_to=Any)
+        await client.post("/chat/completions", body=body, cast_to=object)
     assert caught.value.param == param
 
 

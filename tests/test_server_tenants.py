@@ -44,6 +44,11 @@ BODIES: dict[str, tuple[str, ...]] = {
         '{"input":[{"type":"function_call_output","call_id":"ID","output":"x"},{"role":"user","content":"x"}],"background":true}',
         '{"input":[{"type":"mcp_approval_response","approval_request_id":"ID","approve":true},{"role":"user","content":"x"}],"background":true}',
     ),
+    "POST /v1/chat/completions": (
+        '{"messages":[{"role":"user","content":"x"}],"metadata":{"frontdesk:conversation":"ID"}}',
+        '{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"ID","type":"function",'
+        '"function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"ID","content":"x"}]}',
+    ),
     "POST /v1/tasks/{task_id}/answer": ('{"answer":1}',),
     "POST /v1/conversations": ('{"items":[{"type":"message","id":"ID","role":"user","content":"x"}]}',),
     "POST /v1/conversations/{conversation_id}": ('{"metadata":{"a":"b"}}',),
@@ -171,6 +176,8 @@ def fixed(body: Any) -> str:
     """An answer without what is chance: how far a response that was created has come."""
     if isinstance(body, dict) and body.get("object") == "response":
         body = {name: body[name] for name in ("object", "model", "previous_response_id", "metadata")}
+    if isinstance(body, dict) and body.get("object") == "chat.completion":
+        del body["id"]
     return json.dumps(body)
 
 
@@ -312,6 +319,18 @@ async def test_an_upgrade_with_another_tenants_conversation(house: House, two: T
             answers.append(plain(json.dumps(socket.events), given))
     assert answers[0] == answers[1]
     assert "conversation_not_found" in answers[0]
+
+
+async def test_a_dialog_is_its_tenants_own(house: House, two: Two) -> None:
+    """One that is sent again word for word by another tenant is another one."""
+    acme, other = two
+    said = [{"role": "user", "content": "whose?"}]
+    first = await asked(house, acme.secret, "POST", "/v1/chat/completions", json.dumps({"messages": said}))
+    again = json.dumps({"messages": [*said, first.body["choices"][0]["message"], *said]})
+    theirs = await asked(house, other.secret, "POST", "/v1/chat/completions", again)
+    own = await asked(house, acme.secret, "POST", "/v1/chat/completions", again)
+    assert own.headers["frontdesk-conversation"] == first.headers["frontdesk-conversation"]
+    assert theirs.headers["frontdesk-conversation"] != own.headers["frontdesk-conversation"]
 
 
 async def test_an_input_id_is_its_tenants_own(house: House, two: Two) -> None:
