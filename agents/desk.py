@@ -67,6 +67,7 @@ class Desk(Generic[D]):
     def __init__(self, entry: Agent, *, dependencies: Any = None, **options: Unpack[Options]) -> None:
         self.options = given = DeskOptions(**options)
         self.entry, self._given = entry, dependencies
+        self._player: Model | None = None
         self._slots = ModelSlots(given.model_calls_at_once, given.model_calls_per_tenant)
         self._output = output_type(given.output_type)
         self.agents: Mapping[str, Agent] = reachable([entry, *given.agents])
@@ -179,8 +180,16 @@ class Desk(Generic[D]):
             output=self._output,
         )
 
+    def played_by(self, model: Model) -> Desk[D]:
+        """The same desk with this model in place of every other, as tests want it (``testing``)."""
+        desk = self.changed()
+        desk._player = model
+        return desk
+
     def models_of(self, agent: Agent) -> tuple[Model, ...]:
         """The agent's model, and those that are asked when it fails."""
+        if self._player is not None:
+            return (self._player,)
         if agent.model is None:
             return self.model, *(agent.fallbacks or self.options.fallbacks)
         return agent.model, *agent.fallbacks

@@ -1,10 +1,11 @@
-"""Asking a desk once, without a server: a throw-away database, an embedded worker, the events of one conversation."""
+"""Asking a desk without a server: a throw-away database, an embedded worker, the events of one conversation."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,6 +28,14 @@ TERMINAL: Final = ("response.completed", "response.failed", "response.incomplete
 POLL: Final = 1.0  # seconds; wake-ups are hints, and everything completes without them
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a conversation is gone on with: its id (empty: a new one), and the last cursor that was seen."""
+
+    conversation_id: str = ""
+    cursor: int = 0
+
+
 class Askable(Protocol):
     """What is asked: a desk."""
 
@@ -43,14 +52,14 @@ class Askable(Protocol):
 
 async def ask(desk: Askable, text: str, timeout: float | None) -> Answer[Any]:
     """Asks, waits for the response, for the tasks that it filed, and for the turns that these started."""
-    with _folder() as folder:
+    with throw_away_folder() as folder:
         database = Database.open(f"sqlite:///{folder}/desk.db", durable=False)
         try:
             worker = desk.worker(database, schedules=False)
             worker.start()
             try:
                 with anyio.fail_after(timeout):
-                    return await _ask(desk, database, text)
+                    return (await ask_at(desk, database, text, Place()))[0]
             finally:
                 with anyio.CancelScope(shield=True):
                     await worker.stop(0.0)
@@ -58,37 +67,43 @@ async def ask(desk: Askable, text: str, timeout: float | None) -> Answer[Any]:
             database.close()
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def throw_away_folder() -> tempfile.TemporaryDirectory[str]:
     memory = Path("/dev/shm")
     return tempfile.TemporaryDirectory(prefix="frontdesk-", dir=memory if memory.is_dir() else None)
 
 
-async def _ask(desk: Askable, database: Database, text: str) -> Answer[Any]:
+async def ask_at(desk: Askable, database: Database, text: str, place: Place) -> tuple[Answer[Any], Place]:
+    """Asks in a conversation, whose worker runs, and waits until nothing in it is live; the answer, and where to go on.
+
+    The answer has the responses since ``place``, and every task of the conversation. Raises TurnFailed.
+    """
     new = NewCreate(
         tenant="", desk=desk.name, input=[user_message(text)], request={"model": desk.name},
-        unattended_limit=desk.max_unattended_turns,
+        conversation_id=place.conversation_id or None, unattended_limit=desk.max_unattended_turns,
     )  # fmt: skip
     accepted = await database.write(accept_create, new)
-    responses = await _responses(database, accepted.conversation_id)
+    place = Place(accepted.conversation_id, place.cursor)
+    responses, cursor = await _responses(database, place)
     if responses[0]["status"] == "failed":
         raise TurnFailed(responses[0])
     tasks = await database.read(listing.of_conversation, accepted.conversation_id)
     messages: list[JSON] = [item for one in responses for item in one["output"] if item["type"] == "message"]
     text, agent = ("", "") if not messages else _said(messages[-1])
     output = desk.output_of(agent, responses[-1], text)
-    return Answer(text, agent, tuple(responses), tuple(view(one) for one in tasks), output)
+    answer = Answer(text, agent, tuple(responses), tuple(view(one) for one in tasks), output)
+    return answer, Place(place.conversation_id, cursor)
 
 
 def _said(message: JSON) -> tuple[str, str]:
     return "".join(part.get("text", "") for part in message["content"]), str(message["agent"]["agent_name"])
 
 
-async def _responses(database: Database, conversation_id: str) -> list[JSON]:
-    """Every response of the conversation, once nothing in it is live any more."""
+async def _responses(database: Database, place: Place) -> tuple[list[JSON], int]:
+    """Every response of the conversation since then, once nothing in it is live any more, and the last cursor."""
+    conversation_id, cursor = place.conversation_id, place.cursor
     news = asyncio.Event()
     listening = database.hub.listen("events", conversation_id, news.set)
     found: list[JSON] = []
-    cursor = 0
     try:
         while True:
             news.clear()
@@ -97,7 +112,7 @@ async def _responses(database: Database, conversation_id: str) -> list[JSON]:
                 cursor = max(cursor, row.first + row.count - 1)
                 found += _terminal(row)
             if idle and not rows:
-                return found
+                return found, cursor
             if not rows:
                 with anyio.move_on_after(POLL):
                     await news.wait()

@@ -109,9 +109,17 @@ def default_model(settings: Settings) -> Model:
         from ..agents.models.offline import OfflineModel
 
         return OfflineModel()
+    from ..agents.models.chat import ChatModel
     from ..agents.models.responses import ResponsesModel
 
-    return ResponsesModel(settings.model, api_key=key, base_url=settings.openai_base_url)
+    kind = ChatModel if settings.api == "chat" else ResponsesModel
+    model = kind(settings.model, api_key=key, base_url=settings.openai_base_url)
+    if settings.tool_format == "native":
+        return model
+    from ..agents.models.call_formats import FORMATS
+    from ..agents.models.prompted import PromptedModel
+
+    return PromptedModel(model, FORMATS[settings.tool_format]())
 
 
 def with_model(desk: Desk[Any], settings: Settings) -> Desk[Any]:

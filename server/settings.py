@@ -6,6 +6,7 @@ An option of the command line goes before a variable.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
     webhook_secret: SecretStr = SecretStr("")  # whsec_…; several, separated by blanks, while receivers change
     model: str = DEFAULT_MODEL
+    api: Literal["responses", "chat"] = "responses"  # which of OpenAI's APIs the model's server speaks
+    tool_format: Literal["native", "hermes", "mistral", "fenced"] = "native"  # how a model is told of tools in words
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL"))
     xdg_state_home: Path | None = Field(None, validation_alias=AliasChoices("XDG_STATE_HOME"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from frontdesk.agents import Agent, Desk
+from frontdesk.agents.models.chat import ChatModel
 from frontdesk.agents.models.offline import OfflineModel
+from frontdesk.agents.models.prompted import PromptedModel
 from frontdesk.agents.models.responses import ResponsesModel
 from frontdesk.agents.models.scripted import ScriptedModel
-from frontdesk.server.assembly import with_model
+from frontdesk.server.assembly import default_model, with_model
 from frontdesk.server.commands import settings
 
 OWN = ScriptedModel([])
@@ -30,3 +35,17 @@ def test_an_agent_without_a_model_gets_the_stand_in_when_no_key_is_set() -> None
 def test_an_agent_without_a_model_gets_the_providers_when_a_key_is_set() -> None:
     desk: Desk[None] = Desk(Agent("triage"))
     assert isinstance(with_model(desk, settings(OPENAI_API_KEY="none")).model, ResponsesModel)
+
+
+def test_the_environment_says_which_api_and_how_tools_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("FRONTDESK_MODEL", "hermes-3")
+    monkeypatch.setenv("FRONTDESK_API", "chat")
+    assert isinstance(default_model(settings()), ChatModel)
+    monkeypatch.setenv("FRONTDESK_TOOL_FORMAT", "hermes")
+    model = default_model(settings())
+    assert isinstance(model, PromptedModel)
+    assert model.name == "hermes-3"
+    monkeypatch.setenv("FRONTDESK_TOOL_FORMAT", "smoke signals")
+    with pytest.raises(ValidationError, match="'native', 'hermes', 'mistral' or 'fenced'"):
+        settings()
