@@ -13,6 +13,7 @@ from ..broker import turns
 from ..broker.connection import Connection
 from ..broker.statements import Statement, p, table
 from ..broker.turns import TurnRow
+from . import items
 from .events import encoded, wire_item
 from .history import StoredItem
 from .items import PAGE
@@ -46,6 +47,19 @@ def items_of(conn: Connection, turn: TurnRow) -> list[StoredItem]:
         more = len(rows) == PAGE
         after = int(rows[-1][0]) if rows else 0
     return found
+
+
+def history_of(conn: Connection, turn: TurnRow) -> list[StoredItem]:
+    """The conversation up to a response, with that response."""
+    own = items_of(conn, turn)
+    last = own[-1].id if own else ""
+    found: list[StoredItem] = []
+    page = items.after(conn, turn["conversation_id"], 0)
+    while page.items:
+        found += page.items
+        page = items.after(conn, turn["conversation_id"], page.last)
+    ends = [place for place, one in enumerate(found) if one.id == last]
+    return found[: ends[0] + 1] if ends else found
 
 
 def input_of(conn: Connection, turn: TurnRow) -> list[StoredItem]:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from . import (
     http_chat,
+    http_compact,
     http_conversations,
     http_metrics,
     http_queues,
@@ -41,6 +42,7 @@ async def models(call: Call) -> Response:
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/v1/models", models),
+    *http_compact.ENDPOINTS,
     *http_responses.ENDPOINTS,
     *http_conversations.ENDPOINTS,
     *http_chat.ENDPOINTS,

@@ -70,6 +70,15 @@ def last_event(conn: Connection, response_id: str, tenant: str, chains: Collecti
     return retrieval.last_event(conn, response_of(conn, response_id, tenant, chains))
 
 
+def history(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> list[dict[str, Any]]:
+    """Everything up to a response, as it is kept. Raises PreviousResponseNotFound."""
+    try:
+        found = response_of(conn, response_id, tenant, chains)
+    except ResponseNotFound:
+        raise PreviousResponseNotFound(response_id) from None
+    return [one.body for one in retrieval.history_of(conn, found)]
+
+
 def input_items(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> list[dict[str, Any]]:
     """What a response was asked with, as it is shown, the oldest first. Raises ResponseNotFound."""
     return shown_items(retrieval.input_of(conn, response_of(conn, response_id, tenant, chains)))

@@ -183,6 +183,7 @@ class Service:
         self.draining = True
         if self.worker is not None:
             await self.worker.stop(self.grace_seconds)
+        await self.desk.aclose()
 
 
 def _touch(conn: Storage) -> None:

@@ -14,6 +14,7 @@ from ..agents import choice, conversation, conversation_items, deletion, dialogs
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
 from ..agents.dialogs import Dialog
+from ..agents.model import Model
 from ..broker import cancel, durable, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
@@ -45,6 +46,15 @@ class Served(Protocol):
     @property
     def max_unattended_turns(self) -> int: ...
 
+    @property
+    def entry(self) -> Any: ...
+
+    def models_of(self, agent: Any) -> Sequence[Model]: ...
+
+    async def aclose(self) -> None:
+        """Closes what models have open in this event loop."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Session:
@@ -64,6 +74,11 @@ class Session:
         if model in self.desk.agents:
             return model
         raise ModelNotFound(model, dict.fromkeys((self.desk.name, *self.desk.agents)))
+
+    def model_for(self, model: str | None) -> Model:
+        """The language model of the agent that a request's ``model`` names. Raises ModelNotFound."""
+        name = self.agent_for(model)
+        return self.desk.models_of(self.desk.agents[name] if name else self.desk.entry)[0]
 
     async def create(self, message: Create, listen: Listen) -> Accepted:
         """Commits a create to its conversation's inbox; ``listen`` is called before the commit, in another thread."""
@@ -127,6 +142,10 @@ class Session:
     async def last_event(self, response_id: str) -> str | None:
         """The event that ended a response; None while it is live. Raises ResponseNotFound."""
         return await self.database.read(records.last_event, response_id, self.tenant, frozenset(self.chains))
+
+    async def history(self, response_id: str) -> list[dict[str, Any]]:
+        """Everything up to a response, as it is kept. Raises PreviousResponseNotFound."""
+        return await self.database.read(records.history, response_id, self.tenant, frozenset(self.chains))
 
     async def input_items(self, response_id: str) -> list[dict[str, Any]]:
         """What a response was asked with, the oldest first. Raises ResponseNotFound."""

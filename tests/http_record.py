@@ -139,7 +139,9 @@ def check_body(one: Exchange) -> None:
         return
     for method, path, kind in KINDS:
         if re.fullmatch(method, one.method) and re.fullmatch(path, one.path):
-            TypeAdapter(kind).validate_json(bytes(one.received), strict=True)
+            if kind is CompactedResponse:  # the SDK's type of its items does not hold the user's messages
+                body["output"] = [item for item in body["output"] if item.get("role") != "user"]
+            TypeAdapter(kind).validate_json(json.dumps(body), strict=True)
             return
     if one.method == "GET" and one.path == "/v1/models":
         for model in body["data"]:

@@ -272,6 +272,26 @@ async def test_what_is_not_stored_can_be_read_by_nobody(client: AsyncOpenAI) -> 
         await ask(client, "both", store=False, background=True)
 
 
+async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client: AsyncOpenAI) -> None:
+    first = await ask(client, "my name is Anna")
+    second = await ask(client, "and I am in Oslo", previous_response_id=first.id)
+    compacted: Any = await client.responses.compact(model="house", previous_response_id=second.id, input="one more")
+    assert [item.type for item in compacted.output] == ["message", "message", "message", "compaction"]
+    assert [item.content[0].text for item in compacted.output[:-1]] == [
+        "my name is Anna", "and I am in Oslo", "one more",
+    ]  # fmt: skip
+    assert "my name is Anna" in str(house.model.requests[-1].items)
+    given = [item.to_dict(warnings=False) for item in compacted.output] + [{"role": "user", "content": "who am I?"}]
+    third = await ask(client, given)
+    assert third.conversation.id != first.conversation.id
+    assert "Summary of the conversation so far" in str(house.model.requests[-1].items)
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.responses.compact(model="house", previous_response_id="resp_x")
+    assert caught.value.code == "previous_response_not_found"
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.compact(model="house")
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "code", "param"),
     [({"model": "nobody"}, 404, "model_not_found", "model"),

@@ -44,6 +44,7 @@ BODIES: dict[str, tuple[str, ...]] = {
         '{"input":[{"type":"function_call_output","call_id":"ID","output":"x"},{"role":"user","content":"x"}],"background":true}',
         '{"input":[{"type":"mcp_approval_response","approval_request_id":"ID","approve":true},{"role":"user","content":"x"}],"background":true}',
     ),
+    "POST /v1/responses/compact": ('{"input":"x"}', '{"previous_response_id":"ID"}'),
     "POST /v1/chat/completions": (
         '{"messages":[{"role":"user","content":"x"}],"metadata":{"frontdesk:conversation":"ID"}}',
         '{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"ID","type":"function",'

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json, to_json
 
 from frontdesk.agents.events import ResponseStream, usage_body
-from frontdesk.agents.model import Usage
+from frontdesk.agents.model import Model, Usage
 from frontdesk.broker import inbox, queue, rows, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -41,6 +41,13 @@ class HandDesk:
     agents: dict[str, Any] = field(default_factory=lambda: {"triage": None, "files": None})
     catalogs: dict[str, Any] = field(default_factory=dict[str, Any])
     max_unattended_turns: int = 8
+    entry: Any = None
+
+    def models_of(self, agent: Any) -> tuple[Model, ...]:
+        raise NotImplementedError("it has no model")
+
+    async def aclose(self) -> None:
+        """It has nothing open."""
 
 
 @dataclass

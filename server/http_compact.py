@@ -1,0 +1,58 @@
+"""``POST /v1/responses/compact``: what a client has of a dialog, made shorter by the model, for a client that keeps the
+history itself.
+
+Nothing is stored, and no turn is run: the answer is the whole outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from ..agents.compacting import compact
+from ..agents.errors import ModelError
+from ..agents.events import usage_body
+from ..tasks.request import new_id
+from . import checks, items
+from .call import Call, Endpoint
+from .checks import JSON, optional
+from .errors import Draining, InvalidRequest, WireError
+from .replies import answer
+
+
+async def compacted(call: Call) -> Response:
+    """The messages of the user, then one ``compaction`` item that stands for everything else. Give ``input``,
+    ``previous_response_id`` or both."""
+    body = await call.body()
+    if call.service.draining:
+        raise Draining
+    model = call.session.model_for(optional(body, "model", checks.string(256)))
+    instructions = str(optional(body, "instructions", checks.string()) or "")
+    given = await _given(call, body)
+    try:
+        found = await compact(model, given, instructions=instructions)
+    except ValueError as error:
+        raise InvalidRequest(str(error), "input") from None
+    except ModelError as error:
+        raise WireError(500, "server_error", str(error), headers={"x-should-retry": "false"}) from error
+    return answer(
+        {
+            "id": new_id("cmp"), "object": "response.compaction", "created_at": int(time.time()),
+            "output": list(found.items), "usage": usage_body(found.usage),
+        }
+    )  # fmt: skip
+
+
+async def _given(call: Call, body: JSON) -> list[JSON]:
+    """What is to be compacted: the history up to a response, then the input."""
+    previous: Any = optional(body, "previous_response_id", checks.identifier)
+    if previous is None and body.get("input") is None:
+        raise InvalidRequest("give input, previous_response_id or both", "input")
+    before = [] if previous is None else await call.session.history(previous)
+    given = items.normal(body["input"]) if body.get("input") is not None else ()
+    return [{key: value for key, value in one.items() if key != "id"} for one in (*before, *given)]  # they are copies
+
+
+ENDPOINTS: Final = (Endpoint("POST", "/v1/responses/compact", compacted),)
