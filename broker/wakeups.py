@@ -153,6 +153,11 @@ class Hub:
                 if listening.key[0] == "events":
                     self._rings.pop(listening.key[1], None)
 
+    def listeners(self, kind: str) -> int:
+        """How many listen to hints of this kind."""
+        with self._lock:
+            return sum(len(found) for key, found in self._listeners.items() if key[0] == kind)
+
     def recent(self, conversation_id: str, cursor: int) -> list[Events] | None:
         """Rows of the log after ``cursor`` from memory; None when the database has to be read."""
         with self._lock:

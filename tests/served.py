@@ -150,7 +150,7 @@ class House:
         database = Database.open(self._database, durable=False)
         listening = listen("127.0.0.1", self._port)
         self._port = int(address_of(listening).rpartition(":")[2])
-        service = Service(
+        self.service = service = Service(
             desk,
             database,
             worker=desk.worker(database),
