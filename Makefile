@@ -2,7 +2,7 @@
 # `make test ARGS="-k inbox"` passes ARGS on (ARGS="-n 0": in one process). Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak model coverage lint format bench lock clean
+.PHONY: help demo test chaos soak fuzz model coverage lint format bench lock clean
 .SUFFIXES:
 
 VENV := .venv
@@ -29,6 +29,9 @@ chaos: $(STAMP) ## Kill, stop, cut off and fill up everything, for as long as it
 
 soak: $(STAMP) ## Load a server for SECONDS (3600) and watch its memory
 	FRONTDESK_CHAOS=long FRONTDESK_CHAOS_SOAK=$(or $(SECONDS),3600) $(CHAOS) tests/chaos/test_soak.py $(ARGS)
+
+fuzz: $(STAMP) ## Send the server EXAMPLES (5000) times what no client should
+	FRONTDESK_FUZZ=$(or $(EXAMPLES),5000) $(CHAOS) tests/test_server_fuzz.py $(ARGS)
 
 coverage: $(STAMP) ## Run the tests and show what they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -27,6 +27,7 @@ FrontdeskError
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from ..tasks.errors import FrontdeskError
@@ -36,10 +37,14 @@ class DatabaseError(FrontdeskError):
     """The database could not do what was asked; the transaction left nothing behind."""
 
 
+def _without_password(url: str) -> str:
+    return re.sub(r"://[^@/]*@", "://…@", url)
+
+
 class UnknownEngine(DatabaseError, ValueError):
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"no engine is known for the database URL {url!r}; use sqlite:///path/to/file.db or postgresql://user@host/name"
+            f"no engine is known for the database URL {_without_password(url)!r}; use sqlite:///path/to/file.db or postgresql://user@host/name"
         )
 
 

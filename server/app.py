@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from .guard import guarded
+from .headers import Headers
 from .http import routes, unknown
 from .service import Service
 
@@ -29,8 +32,15 @@ def application(service: Service) -> Starlette:
         finally:
             await service.stop()
 
+    around = [Middleware(Headers)]
+    if service.door.origins:  # pages of these may ask with fetch, too
+        origins = list(service.door.origins)
+        around.insert(0, Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]))
     app = Starlette(
-        routes=guarded(service, routes(service)), lifespan=lifespan, exception_handlers={HTTPException: unknown}
+        routes=guarded(service, routes(service)),
+        middleware=around,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: unknown},
     )
     app.state.service = service
     return app

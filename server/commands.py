@@ -15,6 +15,7 @@ from ..agents.errors import DeskError
 from ..broker.errors import DatabaseError
 from ..tasks.errors import FrontdeskError
 from .errors import AddressError
+from .redaction import Redacting
 from .settings import Settings
 
 SWITCH_SECONDS: Final = 0.0005
@@ -98,7 +99,9 @@ def settings(**options: Any) -> Settings:
 
 def log_to_stderr(chosen: Settings) -> None:
     """Only programs configure logging; the storeys have named loggers."""
-    logging.basicConfig(level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s", chosen.secrets))
+    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
 
 
 def share_processor() -> None:

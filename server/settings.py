@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         return secret
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be in no log."""
+        several = self.webhook_secret.get_secret_value().split()
+        return (self.token.get_secret_value(), self.openai_api_key.get_secret_value(), *several)
+
+    @property
     def listed_origins(self) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/") for origin in self.origins.split(",") if origin.strip())
 
