@@ -31,12 +31,12 @@ from websockets.sync.client import connect
 
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseError
+from frontdesk.server.commands import settings
 from frontdesk.server.door import Door
 from frontdesk.server.errors import AddressError
 from frontdesk.server.headers import EVERY, PAGE
 from frontdesk.server.redaction import Redacting
 from frontdesk.server.service import Service
-from frontdesk.server.settings import Settings
 from frontdesk.server.tls import TLS, tls_of
 from frontdesk.tests.fakes.hand_worker import HandWorker
 from frontdesk.tests.fakes.served import client, served
@@ -148,7 +148,7 @@ def test_a_database_that_cannot_be_opened_does_not_say_its_password(url: str) ->
 def test_secrets_of_the_settings_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
-    assert not [value for value in PLANTED.values() if value in repr(Settings())]
+    assert not [value for value in PLANTED.values() if value in repr(settings())]
 
 
 @pytest.mark.parametrize("text", [
@@ -169,7 +169,7 @@ def test_what_looks_like_a_secret_is_not_logged(text: str) -> None:
 
 def test_certificate_and_key_are_looked_at_before_serving(certificate: Path) -> None:
     def of(**values: Any) -> TLS | None:
-        return tls_of(Settings(**values))
+        return tls_of(settings(**values))
 
     assert of() is None
     assert of(tls_cert=certificate) == TLS(certificate)
