@@ -29,7 +29,7 @@ quota, task = table(QuotaRow), table(Task)
 
 READ: Statement = Statement(
     sa.select(quota.c.tenant, quota.c.turns, quota.c.tasks, quota.c.tokens).where(
-        sa.or_(tenants.of(quota), quota.c.tenant == word(EVERYBODY))
+        tenants.of_or_everybody(quota, EVERYBODY)
     )
 )
 ALL: Statement = Statement(sa.select(quota).order_by(quota.c.tenant).limit(LIMIT))

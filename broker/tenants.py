@@ -25,6 +25,11 @@ def of(table: sa.Table) -> sa.ColumnElement[bool]:
     return table.c.tenant == p("tenant")
 
 
+def of_or_everybody(table: sa.Table, everybody: str) -> sa.ColumnElement[bool]:
+    """As `of`, or that the row is for all tenants."""
+    return sa.or_(of(table), table.c.tenant == word(everybody))
+
+
 def of_some(table: sa.Table) -> sa.ColumnElement[bool]:
     """As `of`, for rows that another condition has narrowed down already. Joined to an empty text, the tenant does not
     tempt SQLite to an index that holds all that have ended."""

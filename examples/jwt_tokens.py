@@ -1,6 +1,6 @@
 """Clients that show a JSON Web Token of an identity provider, instead of one of Frontdesk's own.
 
-Put this into the module that has your desk, and name it when it is served (it needs ``pip install "pyjwt[crypto]"``):
+Put this into the module that has your desk, and name it when it is served (it needs ``pip install "frontdesk[jwt]"``):
 
     authenticate = authenticator(
         jwt.PyJWKClient("https://login.example/.well-known/jwks.json"), audience="desk", issuer="https://login.example/"

@@ -237,6 +237,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
         "typing_extensions": "pydantic",
         "click": "typer",
         "httpx2": "openai",
+        "jwt": "pyjwt",
         "aiohttp": "openai",  # its extra
     }
     missing = {
