@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -487,18 +488,18 @@ async def test_a_result_that_is_too_large_is_an_error_that_says_how_large() -> N
 class Crowd:
     """Calls of one tool, begun all at once; each holds its place until it is let go."""
 
-    def __init__(self, limit: int, *, blocking: bool, timeout: float | None = 30.0) -> None:
+    def __init__(self, limit: int, *, blocking: bool) -> None:
         self.inside, self.most, self.begun = 0, 0, 0
-        self.changed = anyio.Condition()
-        self.gate = threading.Event()
+        self.gate, self.entered = threading.Event(), threading.Event()
         self.places = Places()
         function: Any = self._block if blocking else self._await
-        self.tool = tool(name="crowd", concurrency_limit=limit, timeout=timeout)(function)
+        self.tool = tool(name="crowd", concurrency_limit=limit)(function)
 
     def _enter(self) -> None:
         self.inside += 1
         self.begun += 1
         self.most = max(self.most, self.inside)
+        self.entered.set()
 
     async def _await(self) -> None:
         self._enter()
@@ -526,35 +527,45 @@ async def test_no_more_calls_of_a_tool_run_than_it_allows(blocking: bool) -> Non
 
 
 async def test_waiting_for_a_place_is_no_part_of_a_call_s_time() -> None:
-    both = [anyio.Event(), anyio.Event()]
+    free, left, waited = anyio.Event(), list[float](), 0.0
 
-    async def slow() -> str:
-        mine = both.pop()
-        with anyio.move_on_after(0.06):
-            await mine.wait()
-        return "slow"
+    async def slow() -> None:
+        left.append(anyio.current_effective_deadline() - anyio.current_time())
+        await free.wait()
 
-    limited, places = tool(concurrency_limit=1, timeout=0.1)(slow), Places()
-    calls = [run_tool(limited, Call(f"call_{number}", "slow", ""), CONTEXT, places=places) for number in range(2)]
-    with anyio.fail_after(30):
-        outputs = await asyncio.gather(*calls)
-    assert [one.output for one in outputs] == ["slow", "slow"]
+    limited, places = tool(concurrency_limit=1, timeout=60)(slow), Places()
+    with anyio.fail_after(3600):
+        async with anyio.create_task_group() as tasks:
+            for number in range(2):
+                tasks.start_soon(partial(run_tool, limited, Call(f"call_{number}", "slow", ""), CONTEXT, places=places))
+            begun = anyio.current_time()
+            with anyio.move_on_after(0.2):
+                await anyio.sleep_forever()
+            waited = anyio.current_time() - begun
+            free.set()
+    assert len(left) == 2
+    assert min(left) > 60 - waited / 2
 
 
 async def test_a_call_that_gets_no_place_is_answered_and_never_run() -> None:
-    crowd = Crowd(1, blocking=True, timeout=0.01)
+    crowd = Crowd(1, blocking=True)
     with anyio.fail_after(30):
-        assert (await crowd.call(1)).kind == "timeout"  # its thread goes on, and holds the place
-        busy = await crowd.call(2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.call)
+            await anyio.to_thread.run_sync(crowd.entered.wait)
+            tasks.cancel_scope.cancel()  # its thread goes on, and holds the place
+        patient = crowd.tool
+        crowd.tool = replace(patient, timeout=0.01)
+        busy = await crowd.call()
         assert (busy.output, busy.kind) == (
             "The tool crowd is busy with other calls, and this one was not begun. Try again later.",
             "timeout",
         )
         assert crowd.begun == 1
         crowd.gate.set()
-        while (output := await crowd.call(3)).error:  # until the first one's thread has ended
-            assert "busy" in output.output
-    assert (output.output, crowd.begun) == ("Done.", 2)
+        crowd.tool = patient
+        assert (await crowd.call()).output == "Done."
+    assert crowd.begun == 2
 
 
 @pytest.mark.parametrize("blocking", [False, True])

@@ -10,11 +10,11 @@ from pydantic_core import from_json
 
 from frontdesk.agents import Answer, Context
 from frontdesk.agents.models.scripted import ScriptedModel, call, calls
-from frontdesk.agents.tool import Tool
 from frontdesk.examples import front_desk
 from frontdesk.examples.front_desk import build
-from frontdesk.examples.front_desk.order_tools import ORDER_TOOLS
+from frontdesk.examples.front_desk.order_tools import Orders
 from frontdesk.examples.front_desk.services import Services
+from frontdesk.examples.front_desk.shop import Shop
 from frontdesk.tasks.errors import ArgumentsError
 
 EVERYBODY = {"triage", "files", "orders", "market"}
@@ -104,9 +104,10 @@ def test_the_example_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_neither_cart_nor_payment_is_something_that_a_model_can_name() -> None:
-    named = {name for tool in ORDER_TOOLS for name in tool.signature.schema["properties"]}
+    tools = Orders(Shop(Path("never written.db"))).tools
+    named = {name for tool in tools for name in tool.signature.schema["properties"]}
     assert named == {"size", "toppings", "quantity", "special_instructions", "pizza_id"}
-    assert {tool.wire_name.partition("-")[0] for tool in ORDER_TOOLS} == {"orders"}
+    assert {tool.wire_name.partition("-")[0] for tool in tools} == {"orders"}
 
 
 async def test_an_order_from_menu_to_checkout(folder: Path) -> None:
@@ -128,8 +129,8 @@ async def test_an_order_from_menu_to_checkout(folder: Path) -> None:
 
 
 async def test_a_call_that_is_run_again_after_a_crash_adds_nothing(folder: Path) -> None:
-    tools: dict[str, Tool] = {tool.name: tool for tool in ORDER_TOOLS}
-    add, get_cart = tools["add_pizza_to_cart"], tools["get_cart"]
+    orders = Orders(Shop(folder.parent / "shop.db"))
+    add, get_cart = orders.add_pizza_to_cart, orders.get_cart
     first = await add.call('{"size": "small"}', context(folder, "key 1"))
     again = await add.call('{"size": "small"}', context(folder, "key 1"))
     assert again == first
@@ -138,7 +139,7 @@ async def test_a_call_that_is_run_again_after_a_crash_adds_nothing(folder: Path)
 
 
 async def test_a_size_or_topping_that_does_not_exist_is_refused_with_those_that_do(folder: Path) -> None:
-    add = next(tool for tool in ORDER_TOOLS if tool.name == "add_pizza_to_cart")
+    add = Orders(Shop(folder.parent / "shop.db")).add_pizza_to_cart
     with pytest.raises(ArgumentsError, match="small"):
         await add.call('{"size": "huge"}', context(folder, "key"))
     with pytest.raises(ArgumentsError, match="mushrooms"):

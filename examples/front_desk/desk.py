@@ -12,7 +12,7 @@ from .file_tools import FILE_TOOLS
 from .folder import Folder
 from .market import MarketSettings
 from .market_tools import MARKET_TOOLS
-from .order_tools import ORDER_TOOLS
+from .order_tools import Orders
 from .services import Services
 from .shop import Shop
 
@@ -50,18 +50,6 @@ For anything that is not about files, hand over.""",
     keywords=("files", "folder", "read", "파일", "폴더"),
 )
 
-orders = Agent(
-    "orders",
-    """\
-You are a pizza counter. Put into the cart what the person asks for, at once; ask only for a missing size.
-Take prices from the menu, never from memory. Before checkout, name the total and ask for a yes.
-For anything that is not about pizza, hand over.""",
-    tools=ORDER_TOOLS,
-    handoffs=["triage", "files", "market"],
-    description="The pizza counter: menu, cart, checkout.",
-    keywords=("pizza", "피자"),
-)
-
 market = Agent(
     "market",
     """\
@@ -84,9 +72,24 @@ An overview of the folder you file yourself with create_task: say what it is cal
 Never invent a file, a price or a result.""",
     tools=[about_this_desk],
     tasks=[index_tree],
-    handoffs=[files, orders, market],
+    handoffs=[files, "orders", market],
     description="The front desk: answers questions about the desk and finds who can help.",
 )
+
+
+def counter(shop: Shop) -> Agent:
+    """The pizza counter of a shop."""
+    return Agent(
+        "orders",
+        """\
+You are a pizza counter. Put into the cart what the person asks for, at once; ask only for a missing size.
+Take prices from the menu, never from memory. Before checkout, name the total and ask for a yes.
+For anything that is not about pizza, hand over.""",
+        tools=[Orders(shop)],
+        handoffs=["triage", "files", "market"],
+        description="The pizza counter: menu, cart, checkout.",
+        keywords=("pizza", "피자"),
+    )
 
 
 def build(
@@ -99,5 +102,6 @@ def build(
     Without ``market``, prices are sample data; without ``model``, the desk's default answers.
     """
     hidden = (state, *(folder / name for name in DATABASE))
-    services = Services(Folder(folder, hidden=hidden), Shop(state / "shop.db"), market or MarketSettings())
-    return Desk(triage, name="front_desk", dependencies=services, model=model)
+    services = Services(Folder(folder, hidden=hidden), market or MarketSettings())
+    orders = counter(Shop(state / "shop.db"))
+    return Desk(triage, agents=[orders], name="front_desk", dependencies=services, model=model)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from .folder import Folder
 from .market import MarketSettings
-from .shop import Shop
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     folder: Folder
-    shop: Shop
     market: MarketSettings
