@@ -4,6 +4,7 @@ from ..tasks.errors import ToolError as ToolError
 from ..tasks.hidden import Hidden as Hidden
 from .agent import Agent as Agent
 from .answer import Answer as Answer
+from .compaction import Compaction as Compaction
 from .context import Context as Context
 from .desk import Desk as Desk
 from .errors import DeskError as DeskError

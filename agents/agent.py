@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 
 from ..tasks.registry import TaskFunction
+from .compaction import Compaction
 from .context import Context
 from .errors import DeskError
 from .guardrails import Guardrail
@@ -48,6 +49,7 @@ class Agent:
         input_guardrails: Functions that may stop what a person says, beside the desk's (`DeskOptions`).
         output_guardrails: Functions that may stop what it says, beside the desk's.
         settings: Settings of its requests.
+        compaction: When and how its long conversations are summarised for it; the desk's by default.
         parallel_tool_calls: Whether the calls of one reply run side by side (else in order).
         description: What others are told it is for; the first sentence of the instructions by default.
         keywords: Words of any language that hint at it; only the ``offline`` model reads them.
@@ -64,6 +66,7 @@ class Agent:
     tasks: Sequence[TaskFunction[..., Any]] = ()
     model: Model | None = None
     settings: ModelSettings = ModelSettings()  # noqa: RUF009 - frozen
+    compaction: Compaction | None = None
     parallel_tool_calls: bool = True
     description: str = ""
     keywords: Sequence[str] = ()

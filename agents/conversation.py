@@ -15,7 +15,7 @@ from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import required, result_storage
+from . import required, result_storage, summary_storage
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -126,6 +126,7 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     counters = {"last_item": until, "last_label": labels, "meta": meta, "stored": stored, "head": previous["id"]}
     conn.run(SET_COUNTERS, {"id": forked, **counters})
     required.copy(conn, original, forked)
+    summary_storage.carry_over(conn, original, forked, until)
     return forked
 
 

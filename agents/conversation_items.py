@@ -20,7 +20,7 @@ from ..broker.errors import ConversationBusy, ConversationNotFound, ItemNotFound
 from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import items, result_storage
+from . import items, result_storage, summary_storage
 from .entries import given_items
 from .history import StoredItem
 from .model import JSON
@@ -122,7 +122,9 @@ def delete_item(conn: Connection, conversation_id: str, tenant: str, item_id: st
     """Removes an item from a conversation that is not answering: no model sees it any more. Raises
     ConversationNotFound, ItemNotFound, ConversationBusy."""
     found = _lock(conn, conversation_id, tenant)
-    removed = _as_item(_one(conn, conversation_id, item_id))
+    row = _one(conn, conversation_id, item_id)
+    removed = _as_item(row)
+    summary_storage.forget(conn, conversation_id, int(row[0]))
     conn.run(DELETE, {"conversation_id": conversation_id, "id": item_id})
     result_storage.forget(conn, conversation_id, removed)
     conn.one(COUNT_ON, {"id": conversation_id, "count": 1})

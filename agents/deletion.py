@@ -14,9 +14,11 @@ from ..broker.statements import Statement, p, table, word
 from ..broker.tables import Conversation, Delivery, InboxEntry, LogRow, Turn
 from ..tasks.table import Task
 from .conversation_items import about
-from .table import Item, RequiredInput, Result
+from .table import Item, RequiredInput, Result, StoredSummary
 
 turn, log_row, conversation, task = table(Turn), table(LogRow), table(Conversation), table(Task)
+
+HISTORY: Final = tuple(table(one) for one in (Item, StoredSummary, RequiredInput, Result))
 
 DELETE_TURN: Statement = Statement(sa.delete(turn).where(turn.c.id == p("id")))
 DELETE_EVENTS: Statement = Statement(
@@ -35,7 +37,7 @@ DELETE_ALL: Final = (
     DELETE_DELIVERIES,
     *(
         Statement(sa.delete(one).where(one.c.conversation_id == p("id")))
-        for one in (table(Item), table(RequiredInput), table(Result), table(InboxEntry), log_row, turn, task)
+        for one in (*HISTORY, table(InboxEntry), log_row, turn, task)
     ),
     Statement(sa.delete(conversation).where(conversation.c.id == p("id"))),
 )

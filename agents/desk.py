@@ -235,11 +235,15 @@ class Desk(Generic[D]):
         from ..broker.functions import FunctionRuns
         from ..broker.webhooks import Sender
         from ..broker.worker import Worker
+        from .summary_runs import SummaryRuns
+        from .summary_storage import task_name
         from .turn_runs import TurnRuns
 
-        runs = TurnRuns(self.team(), self.entry.name)
+        team = self.team()
+        runs = TurnRuns(team, self.entry.name)
         functions = FunctionRuns(self.tasks, lambda: self.dependencies)
         work: dict[str, Handler] = {**dict.fromkeys(self.tasks, functions), **dict.fromkeys(self.agents, runs)}
+        work[task_name(self.name)] = SummaryRuns(team, self.entry.name)
         return Worker(
             database,
             {self.name: runs},
@@ -259,6 +263,7 @@ class Desk(Generic[D]):
         models: list[Model | None] = [self.options.model, *self.options.fallbacks]
         for agent in self.agents.values():
             models += [agent.model, *agent.fallbacks]
+        models += [one.compaction.model for one in (self.options, *self.agents.values()) if one.compaction is not None]
         for model in {id(one): one for one in models}.values():
             close = getattr(model, "aclose", None)
             if close is not None:

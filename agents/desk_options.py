@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from ..tasks.registry import TaskFunction
 from .agent import Agent
+from .compaction import Compaction
 from .errors import DeskError
 from .guardrails import Guardrail
 from .hooks import Hook
@@ -46,6 +47,7 @@ class Options(TypedDict, total=False):
     input_guardrails: Iterable[Guardrail]
     output_guardrails: Iterable[Guardrail]
     hooks: Iterable[Hook]
+    compaction: Compaction | None
     on_task_done: OnTaskDone
     max_unattended_turns: int
 
@@ -72,6 +74,8 @@ class DeskOptions:
             one that returns a text stops it, and that is the answer.
         output_guardrails: The same for what an agent would say: it is held back until they have passed it.
         hooks: Functions that are told of every step of a turn (``hooks``).
+        compaction: When and how the older part of long conversations is summarised for its models; None: never. An
+            agent may have its own.
         on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
             turn is told.
         max_unattended_turns: Turns in a row that finished tasks may start without a person.
@@ -95,6 +99,7 @@ class DeskOptions:
     input_guardrails: Iterable[Guardrail] = ()
     output_guardrails: Iterable[Guardrail] = ()
     hooks: Iterable[Hook] = ()
+    compaction: Compaction | None = Compaction()  # noqa: RUF009 - frozen
     on_task_done: OnTaskDone = "respond"
     max_unattended_turns: int = 8
 

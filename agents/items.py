@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from ..broker.connection import Connection
+from ..broker.connection import Connection, Row
 from ..broker.statements import Statement, insert_row, p, table
 from .events import encoded
 from .history import StoredItem
@@ -25,12 +25,14 @@ UPDATE: Statement = Statement(
     .where(item.c.conversation_id == p("conversation_id"), item.c.id == p("id"))
     .values(status=p("status"), body=p("body"))
 )
-AFTER: Statement = Statement(
+_FOLLOWING: Final = (
     sa.select(item.c.position, item.c.id, item.c.response_id, item.c.step, item.c.status, item.c.agent, item.c.body)
     .where(item.c.conversation_id == p("conversation_id"), item.c.position > p("after"))
     .order_by(item.c.position)
     .limit(PAGE)
 )
+AFTER: Statement = Statement(_FOLLOWING)
+BETWEEN: Statement = Statement(_FOLLOWING.where(item.c.position <= p("until")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,15 @@ class Page:
 
 def after(conn: Connection, conversation_id: str, position: int) -> Page:
     """A page of the history after a position."""
-    found = conn.all(AFTER, {"conversation_id": conversation_id, "after": position})
+    return _page(conn.all(AFTER, {"conversation_id": conversation_id, "after": position}))
+
+
+def between(conn: Connection, conversation_id: str, position: int, until: int) -> Page:
+    """A page of the history after a position and up to another one."""
+    return _page(conn.all(BETWEEN, {"conversation_id": conversation_id, "after": position, "until": until}))
+
+
+def _page(found: Sequence[Row]) -> Page:
     found_items = [StoredItem(row[1], row[2], row[3], row[4], row[5], from_json(row[6])) for row in found]
     return Page(found_items, int(found[-1][0]) if found else 0, sum(len(row[6]) for row in found))
 

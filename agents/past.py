@@ -17,6 +17,7 @@ from .model import JSON
 from .owed import Owed
 from .response import INPUT_STEP
 from .results import KEPT
+from .summaries import Summary, visible
 
 MOST_CHARACTERS: Final = 16_000_000  # of all histories that are kept
 MOST_CONVERSATIONS: Final = 1_000
@@ -32,16 +33,18 @@ class _Shown:
 
 class Past:
     """The items of earlier responses, whole responses at a time. ``counted``: the conversation's counter of items, up
-    to where it has been read; ``size``: their characters as JSON.
+    to where it has been read; ``size``: their characters as JSON; ``summarised``: up to which position a summary stands
+    for them; ``visible``: what of them is shown to models.
     """
 
     def __init__(self, items: Iterable[StoredItem] = ()) -> None:
         self.items: list[StoredItem] = []
         self.by_id: dict[str, StoredItem] = {}
         self.call_ids: set[str] = set()
+        self.visible: list[StoredItem] = []
         self.owed = Owed()
         self.has_kept = False  # whether a result in it is longer than it is shown
-        self.counted = self.size = 0
+        self.counted = self.size = self.summarised = 0
         self._asked: set[str] = set()  # calls of functions that clients run, and have not answered
         self._answered: set[str] = set()
         self._shown: dict[str, _Shown] = {}
@@ -53,6 +56,7 @@ class Past:
         self.size += size
         for one in items:
             self.items.append(one)
+            self.visible.append(one)
             self.by_id[one.id] = one
             self.call_ids.add(call_id_of(one))
             self.owed.take(one)
@@ -62,6 +66,12 @@ class Past:
                 self._asked.add(call_id)
             elif kind == "function_call_output":
                 self._answered.add(call_id)
+
+    def summarise(self, summary: Summary | None) -> None:
+        """From now on models are shown this summary of what it stands for; None: everything again."""
+        self.summarised = 0 if summary is None else summary.position
+        self.visible = visible(self.items, summary)
+        self._shown.clear()
 
     @property
     def unanswered(self) -> frozenset[str]:
@@ -73,13 +83,13 @@ class Past:
         before is kept, as long as nothing new belongs to it.
         """
         shown = self._shown.setdefault(model, _Shown())
-        if shown.count < len(self.items):
-            new = self.items[shown.count :]
+        if shown.count < len(self.visible):
+            new = self.visible[shown.count :]
             if shown.count and not reaches_back(new):
                 shown.items += model_items(new, model=model)
             else:
-                shown.items = model_items(self.items, model=model)
-            shown.count = len(self.items)
+                shown.items = model_items(self.visible, model=model)
+            shown.count = len(self.visible)
         return shown.items
 
 

@@ -28,13 +28,14 @@ from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
 from ..broker.wakeups import Events
 from ..tasks.states import TERMINAL, Action
-from . import items, required, result_storage
+from . import items, required, result_storage, summary_storage
 from .accounts import count
 from .batch import Batch, Ref
 from .events import encoded, said_in
 from .items import Page
 from .response import Ended, Outcome, Verdict
 from .steering import HELD, hold
+from .summaries import Summary
 
 turn, conversation = table(Turn), table(Conversation)
 
@@ -86,6 +87,8 @@ class Opening:
     known: int  # the history before it is known already; 0 when it has to be read from its beginning
     counted: int  # the conversation's counter of items
     page: Page  # the first page of the history after ``known``
+    summarised: int  # up to which position there is a summary
+    summary: Summary | None  # the summary, unless its run knows it already
     steered: bool = False  # since before this run: a steer that came before a crash or a park
 
     @property
@@ -94,11 +97,11 @@ class Opening:
         return bool(self.turn["status"] == "queued")
 
 
-def open_turn(conn: Connection, claim: Claim, known: int = 0) -> Opening | None:
+def open_turn(conn: Connection, claim: Claim, known: int = 0, summarised: int = 0) -> Opening | None:
     """A claimed turn; None when its conversation is gone. Reads only.
 
     ``known``: up to which count of items its run knows the history; it is read from the beginning when what follows
-    does not fit to that.
+    does not fit to that. ``summarised``: up to which position it knows a summary of it.
     """
     found = turns.of_task(conn, claim.task_id)
     about = None if found is None else conn.one(turns.CONVERSATION, {"id": found["conversation_id"]})
@@ -114,7 +117,9 @@ def open_turn(conn: Connection, claim: Claim, known: int = 0) -> Opening | None:
     counted, page = int(about[7]), items.after(conn, conversation_id, known)
     if known and (len(page.items) != min(items.PAGE, counted - known) or page.last not in (0, known + len(page.items))):
         known, page = 0, items.after(conn, conversation_id, 0)
-    return Opening(found, str(agent), str(about[1]), entries, known, counted, page, steered)
+    until = int(about[8])
+    summary = None if known and until == summarised else summary_storage.read(conn, conversation_id, until)
+    return Opening(found, str(agent), str(about[1]), entries, known, counted, page, until, summary, steered)
 
 
 def half_said(conn: Connection, conversation_id: str, ids: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from .compaction import Compaction
 from .events import encoded
 from .history import INTERRUPTED, StoredItem, model_items, said
 from .model import JSON, ModelRequest, Usage
+from .owed import Owed
 from .response import INPUT_STEP
 from .summary_item import summary_message
 
@@ -85,8 +86,9 @@ def _open_ids(items: Sequence[StoredItem]) -> set[str]:
     """The items among these that may not be hidden: half of something whose other half is yet to come."""
     calls = {_of(one, "call_id") for one in items if one.body.get("type") == "function_call"}
     outputs = {_of(one, "call_id") for one in items if one.body.get("type") == "function_call_output"}
-    answered = {_of(one, "approval_request_id") for one in items if one.body.get("type") == "mcp_approval_response"}
-    requested = {_of(one, "id") or one.id for one in items if one.body.get("type") == "mcp_approval_request"}
+    owed = Owed()
+    for one in items:
+        owed.take(one)
     found: set[str] = set()
     for one in items:
         match one.body.get("type"):
@@ -95,9 +97,7 @@ def _open_ids(items: Sequence[StoredItem]) -> set[str]:
             case "function_call_output":
                 is_open = _of(one, "call_id") not in calls
             case "mcp_approval_request":
-                is_open = (_of(one, "id") or one.id) not in answered and one.id not in answered
-            case "mcp_approval_response":
-                is_open = _of(one, "approval_request_id") not in requested
+                is_open = one.id in owed.open
             case "mcp_call":
                 is_open = one.status == "in_progress"
             case _:

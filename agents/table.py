@@ -1,5 +1,5 @@
-"""The tables of a conversation's history, and of what its client was asked for. Items are kept as they went over the
-wire; what a model sees of them is made by ``history``.
+"""The tables of a conversation's history, of its summaries, and of what its client was asked for. Items are kept as
+they went over the wire; what a model sees of them is made by ``history``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,20 @@ class RequiredInput(Base, table=True):
         sa.Index("frontdesk_required_response", "response_id"),
         sa.Index("frontdesk_required_answer", "answered_by"),
     )
+
+
+class StoredSummary(Base, table=True):
+    """What models are shown of a history up to a position, in place of the items, which stay."""
+
+    __tablename__ = "frontdesk_summary"  # pyright: ignore[reportAssignmentType] # SQLModel documents this
+
+    conversation_id: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    item_id: str  # the last item that it stands for
+    text: str
+    model: str = ""
+    usage: str = "{}"  # JSON: what writing it has cost
+    created_at: float = 0.0
 
 
 class Item(Base, table=True):

@@ -12,10 +12,11 @@ import anyio
 from pydantic_core import from_json
 
 from ..broker import queue
+from ..broker.errors import DatabaseError
 from ..broker.runs import Run
 from ..tasks.errors import FrontdeskError
 from ..tasks.states import Action
-from . import items, storage
+from . import items, storage, summary_storage
 from .arrivals import Arrivals, Boundary, enter
 from .batch import Ref
 from .budgets import DurableBudgets
@@ -23,13 +24,14 @@ from .entries import is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
 from .limits import Limits
-from .loop import TurnLoop
+from .loop import Over, TurnLoop
 from .model import JSON, Usage
 from .nested_calls import NestedCalls
 from .past import Past, Pasts
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
 from .storage import Opening
 from .stores import DurableStore
+from .summaries import is_too_long
 from .task_calls import TaskCalls
 from .team import Team
 from .telling import Telling
@@ -71,16 +73,33 @@ class TurnRuns:
         if journal.progress.waits:
             arrivals.hear()
         try:
-            await self._go_on(run, opening, store, journal, arrivals)
+            over = await self._go_on(run, opening, store, journal, arrivals)
         finally:
             with anyio.CancelScope(shield=True):
                 await journal.settle()
         self._pasts.keep(store.ref.conversation_id, opened.past)
+        if over == "finished" and run.claim.kind == "turn":
+            await self._file_summary(run, opening, journal)
+
+    async def _file_summary(self, run: Run, opening: Opening, journal: Journal) -> None:
+        """Has a conversation that has become long summarised, beside its next turns. It has been answered: what goes
+        wrong here is made up for at the end of the next turn.
+        """
+        agent = self._team.catalogs[journal.progress.path[-1]].agent
+        compaction = agent.compaction or self._team.options.compaction
+        shown = (one.body for one in (*journal.past.visible, *journal.items))
+        if compaction is None or not is_too_long(compaction, journal.last_usage, shown):
+            return
+        of = opening.desk, run.claim.tenant, opening.turn["conversation_id"], agent.name
+        try:
+            await run.database.write(summary_storage.file_summary, *of)
+        except DatabaseError as error:
+            log.warning("a summary of a long conversation could not be filed: %s", error)
 
     async def _open(self, run: Run) -> Opened | None:
         """The turn; None when its conversation was deleted, and then its task has been ended."""
         past = Past() if run.claim.kind == "agent" else self._pasts.take(str(run.claim.conversation_id))
-        opening = await run.database.read(storage.open_turn, run.claim, past.counted)
+        opening = await run.database.read(storage.open_turn, run.claim, past.counted, past.summarised)
         if opening is None:
             text = "its conversation was deleted"
             await run.database.write_first(queue.finish, run.claim, Action.CANCEL, error=text, error_kind="deleted")
@@ -96,6 +115,8 @@ class TurnRuns:
         own = [one for one in found if one.response_id == opening.turn["id"]]
         before = found[: len(found) - len(own)]  # they are the last ones
         past.extend(before, counted=opening.counted - len(own) - past.counted, size=size)
+        if opening.summarised != past.summarised:
+            past.summarise(opening.summary)
         return Opened(opening, past, own)
 
     async def _begin(self, run: Run, opened: Opened) -> tuple[DurableStore, Journal]:
@@ -171,19 +192,19 @@ class TurnRuns:
 
     async def _go_on(
         self, run: Run, opening: Opening, store: DurableStore, journal: Journal, arrivals: Arrivals
-    ) -> None:
+    ) -> Over:
         claim = run.claim
         nested = NestedCalls(run, store, journal)
         if opening.turn["cancel_requested"] or claim.cancel_requested:
             await nested.stop()
             await self._end(journal, Outcome(status="cancelled", ended="cancelled"))
-            return
+            return "finished"
         most = max(claim.max_attempts, MOST_ATTEMPTS)
         if claim.attempt > most:
             text = f"this turn was given up: {most} times its worker was lost, or failed, while running it"
             await nested.stop()
             await self._end(journal, Outcome(status="failed", ended="held", error=text))
-            return
+            return "finished"
         options = self._team.options
         loop = TurnLoop(
             self._team if claim.kind == "turn" else self._team_of(journal.about.request),
@@ -196,7 +217,7 @@ class TurnRuns:
         )
         before = len(journal.progress.steps)
         try:
-            await loop.run()
+            return await loop.run()
         finally:
             for step in journal.progress.steps[before:]:
                 if "until" in step:  # else it was broken off

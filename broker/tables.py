@@ -11,7 +11,7 @@ from sqlmodel import Field
 
 from ..tasks.table import Base, partial
 
-SCHEMA_VERSION = 12  # broker/migrations/ says what came with each
+SCHEMA_VERSION = 13  # broker/migrations/ says what came with each
 
 
 class Meta(Base, table=True):
@@ -46,6 +46,7 @@ class Conversation(Base, table=True):
     waiting_inputs: int = 0  # clients' inputs in the inbox
     unattended: int = 0  # turns in a row that no person started
     head: str | None = None  # the last response
+    summarised: int = 0  # up to which position of its history there is a summary
 
     __table_args__ = (
         partial(

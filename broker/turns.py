@@ -77,6 +77,7 @@ CONVERSATION: Statement = Statement(
         conversation.c.unattended_limit,
         conversation.c.head,
         conversation.c.last_item,
+        conversation.c.summarised,
     ).where(conversation.c.id == p("id"))
 )
 READ: Statement = Statement(sa.select(turn).where(turn.c.id == p("id")))
@@ -161,7 +162,7 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
     about = conn.one(CONVERSATION, {"id": conversation_id})
     if about is None:
         return
-    tenant, desk, agent, parent_task, unattended, limit, head, _ = about
+    tenant, desk, agent, parent_task, unattended, limit, head, *_ = about
     if parent_task is not None:
         _wake_delegated(conn, str(parent_task))
         return

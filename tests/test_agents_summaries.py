@@ -70,8 +70,8 @@ def test_without_a_summary_or_with_one_of_a_deleted_item_all_is_shown() -> None:
         ([function_call("c1"), output("c1")], []),
         ([output("c1")], [0]),  # its call was open when the summary before was made
         ([user("pay"), asks_for("mcp_approval_request")], [1]),
-        ([asks_for("mcp_approval_request"), approval()], []),
-        ([approval()], [0]),
+        ([asks_for("mcp_approval_request"), approval()], [0]),  # the call that was approved has not been run
+        ([asks_for("mcp_approval_request"), approval(), mcp_call("c1", "paid", approval_request_id="i0")], []),
         ([mcp_call("c1", "done")], []),
         ([reasoning("rs_1"), function_call("c1")], [1]),
     ],

@@ -215,7 +215,8 @@ def stored(server: ServerProcess) -> dict[str, Any]:
     inputs = [one.body["content"][0]["text"] for one in items if one.body.get("role") == "user"]
     return {
         "inputs": sorted(inputs),
-        "tasks stored": rows(server, "SELECT count(*) FROM frontdesk_task WHERE kind <> 'turn'"),
+        "tasks stored": rows(server, "SELECT count(*) FROM frontdesk_task WHERE kind <> 'turn' AND label <> ''"),
+        "summarised": rows(server, "SELECT count(*) > 0 FROM frontdesk_summary"),
     }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import sqlalchemy as sa
 
 from ..connection import Connection
-from . import v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12
+from . import v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -38,6 +38,7 @@ MIGRATIONS: Final[Mapping[int, Migration]] = {  # by the version that they lead 
     10: v10.upgrade,
     11: v11.upgrade,
     12: v12.upgrade,
+    13: v13.upgrade,
 }
 
 URLS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+psycopg://"}

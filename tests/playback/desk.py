@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 from pydantic_core import from_json
 
-from frontdesk.agents import Agent, Context, Desk, tool
+from frontdesk.agents import Agent, Compaction, Context, Desk, tool
 from frontdesk.agents.model import FunctionCall, Message, ModelEvent, ModelRequest, ReplyDone, TextDelta
 from frontdesk.tasks import Retry, TaskContext, task
 
 Script = list[Any]
+SHORT = Compaction(tokens=400, keep=50)  # a session is summarised once or more
 
 
 class PlaybackModel:
@@ -24,6 +25,10 @@ class PlaybackModel:
     name = "playback"
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        if request.purpose == "summary":
+            yield Message("notes")
+            yield ReplyDone()
+            return
         said = 0
         after: list[dict[str, Any]] = []
         for number, item in enumerate(request.items):
@@ -121,7 +126,7 @@ def build(folder: Path) -> Desk[Path]:
     inner = Agent("inner", "", tools=[note]).as_tool()
     other = Agent("other", "", tools=[note, hold, inner], tasks=TASKS, handoffs=["first"], delegates=[helper])
     first = Agent("first", "", tools=[note, hold, inner], tasks=TASKS, handoffs=[other], delegates=[helper])
-    return Desk(first, name="playback", dependencies=folder, model=PlaybackModel())
+    return Desk(first, name="playback", dependencies=folder, model=PlaybackModel(), compaction=SHORT)
 
 
 def decoded(text: str) -> Any:
