@@ -263,7 +263,8 @@ class Desk(Generic[D]):
         models: list[Model | None] = [self.options.model, *self.options.fallbacks]
         for agent in self.agents.values():
             models += [agent.model, *agent.fallbacks]
-        models += [one.compaction.model for one in (self.options, *self.agents.values()) if one.compaction is not None]
+        budgets = [self.options.compaction, *(agent.compaction for agent in self.agents.values())]
+        models += [one.model for one in budgets if one is not None]
         for model in {id(one): one for one in models}.values():
             close = getattr(model, "aclose", None)
             if close is not None:

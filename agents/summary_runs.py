@@ -17,7 +17,7 @@ from .compaction import Compaction
 from .errors import ModelError
 from .history import StoredItem
 from .model import Model
-from .summaries import Summary, older, told
+from .summaries import Summary, older, pieces, told
 from .summary_storage import Settled, Written
 from .team import Team
 
@@ -48,13 +48,16 @@ class SummaryRuns:
             return
         before = settled.summary or Summary(0, "", "")
         try:
-            text, usage = await summarised(
-                model, lines, tokens=compaction.tokens, before=before.text, instructions=compaction.instructions
-            )
+            async with self._team.slots.one(run.claim.tenant):
+                text, used = await summarised(
+                    model, lines, tokens=compaction.tokens, before=before.text, instructions=compaction.instructions
+                )
         except ModelError as error:
             await self._again(run, str(error))
             return
-        written = Written(before.position, chosen[-1].id, len(chosen), text, model.name, usage)
+        asked = len(pieces(lines, compaction.tokens))
+        used = self._team.priced(used, model)
+        written = Written(before.position, chosen[-1].id, len(chosen), text, model.name, asked, used)
         run.over = True
         await run.database.write_first(summary_storage.keep_summary, run.claim, conversation_id, written)
 

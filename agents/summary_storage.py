@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..broker import queue, turns
+from ..broker import queue, turns, usage
 from ..broker.connection import Connection
 from ..broker.endings import end
 from ..broker.failpoints import operation
@@ -24,6 +24,7 @@ from ..tasks.request import TaskRequest
 from ..tasks.states import Action
 from .events import encoded
 from .model import Usage
+from .response import Progress, spent_by
 from .summaries import Summary
 from .table import Item, StoredSummary
 
@@ -119,6 +120,7 @@ class Written:
     count: int
     text: str
     model: str
+    asked: int  # how often
     usage: Usage
 
 
@@ -135,6 +137,9 @@ def keep_summary(conn: Connection, claim: Claim, conversation_id: str, written: 
         conn.run(INSERT, {"conversation_id": conversation_id, **values})
         conn.run(SET, {"id": conversation_id, "position": position})
     end(conn, row, Action.SUCCEED, result=encoded({"summarised": written.count if position else 0}))
+    if conn.one(SETTLED, {"id": conversation_id}) is not None:
+        spent = spent_by(Progress(model_calls=written.asked), written.usage)
+        usage.count(conn, claim.tenant, conversation_id, spent, key=claim.task_id)
     return bool(position)
 
 

@@ -42,8 +42,7 @@ class Transcript:
         usage: Usage,
     ) -> None:
         self.about, self.items, self.past = about, items, past or Past()
-        self.progress, self.usage = progress, usage
-        self.last_usage = Usage()  # of the newest reply: how long the conversation is to its model
+        self.progress, self.usage, self.last_usage = progress, usage, Usage()  # the last one: of the newest reply
         self.owed = self.past.owed.copy()
         self.approved: set[str] = set()  # call ids that were approved in this run: they have never been started
         self._places: dict[str, int] = {}  # where an item of this response lies in ``items``
@@ -168,8 +167,7 @@ class Transcript:
     def end_reply(self, usage: Usage) -> None:
         """The reply is whole: its last message counts, and what it used. It is committed with what comes next."""
         self._end_open()
-        self.usage += usage
-        self.last_usage = usage
+        self.usage, self.last_usage = self.usage + usage, usage
 
     @property
     def asks_client(self) -> bool:

@@ -92,8 +92,7 @@ async def ended(at: Office, *statuses: str) -> rows.TaskRow:
     """The only task that writes a summary, as soon as it has one of these states."""
 
     def look(conn: Connection) -> rows.TaskRow | None:
-        (found,) = writing(conn) or [None]
-        return found if found is not None and found["status"] in statuses else None
+        return next((one for one in writing(conn) if one["status"] in statuses), None)
 
     return await at.until(look)
 
