@@ -11,6 +11,7 @@ FrontdeskError
 │   ├── DatabaseCorrupt
 │   ├── DatabaseUnreachable   no connection, no such folder, no rights
 │   ├── DatabaseRefused       a wrong password, an unknown user, no such database
+│   ├── DatabaseOlder         written by an older version, where it is only read
 │   ├── DatabaseNewer         written by a newer version of Frontdesk
 │   ├── DatabaseForeign       not one of Frontdesk's
 │   ├── DatabaseOverloaded    too many writes are waiting
@@ -106,6 +107,14 @@ class DatabaseNewer(DatabaseError):
         super().__init__(
             f"{path} was written by a newer version of Frontdesk (schema {found}, this one knows {known}); "
             "upgrade Frontdesk, or choose another --database"
+        )
+
+
+class DatabaseOlder(DatabaseError):
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by an older version of Frontdesk (schema {found}, this one has {known}); "
+            "bring it up to date first: `frontdesk db upgrade`"
         )
 
 

@@ -3,15 +3,15 @@ read, also while a server runs, and it need not be one that this version could o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Generator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import counting, schema
 from .connection import Connection
 from .engine import Engine
-from .errors import DatabaseForeign
+from .errors import DatabaseForeign, DatabaseNewer, DatabaseOlder
 from .sqlite import SQLite
 from .tables import SCHEMA_VERSION
 
@@ -45,36 +45,43 @@ class Report:
 
 def inspect(engine: Engine) -> Report:
     """Looks at everything; a large file takes a while. Raises a DatabaseError, DatabaseForeign among them."""
-    with closing(_open(engine)) as raw:
-        try:
-            return _report(engine, raw)
-        except Exception as error:
-            ours = engine.translate(error)
-            if ours is error:
-                raise
-            raise ours from error
+    with beside(engine) as conn:
+        return _report(engine, conn)
 
 
 def schema_of(engine: Engine) -> int:
     """The version of a database's schema. Raises a DatabaseError, DatabaseForeign among them."""
-    with closing(_open(engine)) as raw:
+    with beside(engine) as conn:
+        return _schema(engine, conn)
+
+
+@contextmanager
+def beside(engine: Engine) -> Generator[Connection]:
+    """A connection that only reads, also while a server has the database open. Raises a DatabaseError."""
+    raw = engine.open_beside() if isinstance(engine, SQLite) else engine.open_reader()
+    with closing(raw):
         try:
-            return _schema(engine, Connection(engine, engine.cursor(raw)))
+            yield Connection(engine, engine.cursor(raw))
         except Exception as error:
             ours = engine.translate(error)
             if ours is error:
                 raise
             raise ours from error
+
+
+def check_schema(engine: Engine, conn: Connection) -> None:
+    """Whether this version's statements fit the database. Raises DatabaseForeign, DatabaseNewer, DatabaseOlder."""
+    found = _schema(engine, conn)
+    if found > SCHEMA_VERSION:
+        raise DatabaseNewer(engine.name, found, SCHEMA_VERSION)
+    if found < SCHEMA_VERSION:
+        raise DatabaseOlder(engine.name, found, SCHEMA_VERSION)
 
 
 def broken(raw: Any) -> tuple[str, ...]:
     """What is broken in a SQLite file."""
     found = [str(row[0]) for row in raw.execute(f"PRAGMA quick_check({PROBLEMS})").fetchall()]
     return () if found == ["ok"] else tuple(found)
-
-
-def _open(engine: Engine) -> Any:
-    return engine.open_beside() if isinstance(engine, SQLite) else engine.open_reader()
 
 
 def _schema(engine: Engine, conn: Connection) -> int:
@@ -85,8 +92,7 @@ def _schema(engine: Engine, conn: Connection) -> int:
     return int(found)
 
 
-def _report(engine: Engine, raw: Any) -> Report:
-    conn = Connection(engine, engine.cursor(raw))
+def _report(engine: Engine, conn: Connection) -> Report:
     version = _schema(engine, conn)
     live = counting.live_work(conn) if version <= SCHEMA_VERSION else {}
     if isinstance(engine, SQLite):
@@ -96,7 +102,7 @@ def _report(engine: Engine, raw: Any) -> Report:
             engine=f"SQLite {conn.script('SELECT sqlite_version()')[0][0]}",
             schema=version,
             size=sum(file.stat().st_size for file in files if file.exists()),
-            problems=broken(raw),
+            problems=broken(conn.raw),
             live=live,
             opened_by=engine.holder(),
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import db_commands, desk_commands, queue_commands, quota_commands, task_commands, token_commands
+from . import db_commands, desk_commands, export_command, queue_commands, quota_commands, task_commands, token_commands
 from .commands import (
     Authenticate,
     Conversation,
@@ -39,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(desk_commands.app)
+app.add_typer(export_command.app)
 app.add_typer(task_commands.app, name="tasks")
 app.add_typer(queue_commands.app, name="queues")
 app.add_typer(token_commands.app, name="tokens")
