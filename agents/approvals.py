@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..tasks.errors import ArgumentsError
 from .context import Context
@@ -22,6 +22,8 @@ from .tool import Tool
 log = logging.getLogger("frontdesk.approvals")
 
 NOT_RUN: Final = "not run: the turn was stopped before this call was begun, although it was approved"
+YES: Final = frozenset({"yes", "y", "ok", "true", "approve", "approved"})
+NO: Final = frozenset({"no", "n", "false", "refuse", "refused", "deny", "denied"})
 WITHDRAWN: Final = "not run: the turn was stopped before anybody approved this call"
 
 
@@ -81,3 +83,19 @@ def refused(reason: object) -> str:
     """What a model reads of a call that was not approved."""
     why = f" Reason: {reason}." if isinstance(reason, str) and reason.strip() else ""
     return f"Refused: the person did not approve this call, and it was not run.{why.replace('..', '.')}"
+
+
+def decision(given: Any) -> JSON | None:
+    """An answer in words, or in the API's form, as ``approve`` and ``reason``; None when it is neither yes nor no."""
+    if isinstance(given, bool):
+        return {"approve": given}
+    if isinstance(given, dict):
+        found = cast(JSON, given)
+        return {"approve": found["approve"], "reason": found.get("reason")} if _is_bool(found.get("approve")) else None
+    first, _, rest = given.strip().partition(" ") if isinstance(given, str) else ("", "", "")
+    said = first.strip(".,;:!").lower()
+    return {"approve": said in YES, "reason": rest.strip() or None} if said in YES | NO else None
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)

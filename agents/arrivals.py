@@ -11,8 +11,10 @@ from ..tasks.states import TERMINAL
 from . import storage
 from .approvals import decisions
 from .batch import Ref
-from .entries import input_items, is_notice, notice_items
+from .entries import approval_note, asks, input_items, is_notice, notice_items
+from .history import StoredItem
 from .journal import Journal
+from .model import JSON
 from .response import Progress
 
 
@@ -74,5 +76,30 @@ def enter(journal: Journal, entries: Sequence[Entry]) -> None:
     notices = notice_items(new, response_id, progress.step, progress.path[-1])
     given = input_items(entries, response_id, known)
     settled = decisions([one.body for one in given], journal.owed.open, known)
+    notices += _notes(journal, given)
     journal.enter(entries, given, notices)
     journal.settle_approvals(settled)
+    for entry in entries:
+        if asks(entry):
+            _ask_for(journal, entry.payload["approval"])
+
+
+def _notes(journal: Journal, given: Sequence[StoredItem]) -> list[StoredItem]:
+    """What was answered to delegated runs."""
+    agent, step = journal.progress.path[-1], journal.progress.step
+    asked = [
+        (request, one.body)
+        for one in given
+        if one.body.get("type") == "mcp_approval_response"
+        and (request := journal.item(str(one.body["approval_request_id"]))) is not None
+        and "frontdesk:task" in request.body
+    ]
+    return [approval_note(request, body, journal.about.response_id, step, agent) for request, body in asked]
+
+
+def _ask_for(journal: Journal, wanted: JSON) -> None:
+    """A delegated run asks: the person who follows this conversation can answer."""
+    call: JSON = {name: wanted[name] for name in ("server_label", "name", "arguments")}
+    call |= {"frontdesk:task": wanted["task"], "frontdesk:label": wanted["label"]}
+    if journal.item(wanted["id"]) is None:
+        journal.ask_approval(wanted["id"], wanted["agent"], call)

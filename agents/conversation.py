@@ -15,7 +15,7 @@ from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import required, result_storage, summary_storage
+from . import delegated, required, result_storage, summary_storage
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -73,10 +73,14 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     found = _goes_to(conn, new)
     if not required.brings_answers(new.input):
         return inbox.accept_create(conn, found)
-    rows.lock_conversations(conn, [found.conversation_id])
+    asking = delegated.conversations_of(conn, found.conversation_id, new.input)
+    rows.lock_conversations(conn, [found.conversation_id, *asking])
     answers = required.check(conn, found.conversation_id, new.input)
     accepted = inbox.accept_create(conn, found)
     required.answer(conn, accepted.conversation_id, answers, accepted.response_id)
+    for one in answers:
+        if one.task_id:
+            delegated.deliver(conn, one.task_id, one.body)
     return accepted
 
 

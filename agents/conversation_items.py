@@ -20,7 +20,7 @@ from ..broker.errors import ConversationBusy, ConversationNotFound, ItemNotFound
 from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import items, result_storage, summary_storage
+from . import items, required, result_storage, summary_storage
 from .entries import given_items
 from .history import StoredItem
 from .model import JSON
@@ -112,8 +112,10 @@ def update_conversation(conn: Connection, conversation_id: str, tenant: str, met
 
 @operation
 def add_items(conn: Connection, conversation_id: str, tenant: str, given: Sequence[JSON]) -> list[StoredItem]:
-    """Appends items to a conversation that is not answering. Raises ConversationNotFound, ConversationBusy."""
+    """Appends items to a conversation that is not answering. Raises ConversationNotFound, ConversationBusy,
+    AnswerRefused."""
     _lock(conn, conversation_id, tenant)
+    required.settle_outputs(conn, conversation_id, given)
     return _append(conn, conversation_id, given)
 
 

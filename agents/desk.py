@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is impo
     from ..broker.filing import Filed
     from ..broker.runs import Handler
     from ..broker.worker import Worker
+    from .caller import RunOptions
 
 D = TypeVar("D", default=None)
 T = TypeVar("T")
@@ -280,17 +281,20 @@ class Desk(Generic[D]):
         return form.read(text)
 
     @overload
-    async def run(self, text: str, *, timeout: float | None = None, output_type: type[T]) -> Answer[T]: ...
+    async def run(self, text: str, *, output_type: type[T], **options: Unpack[RunOptions]) -> Answer[T]: ...
 
     @overload
-    async def run(self, text: str, *, timeout: float | None = None, output_type: Any = None) -> Answer[Any]: ...
+    async def run(self, text: str, *, output_type: Any = None, **options: Unpack[RunOptions]) -> Answer[Any]: ...
 
-    async def run(self, text: str, *, timeout: float | None = None, output_type: Any = None) -> Answer[Any]:
-        """Asks the desk once, without a server, and waits for the tasks that it files; ``timeout`` in seconds.
+    async def run(self, text: str, *, output_type: Any = None, **options: Unpack[RunOptions]) -> Answer[Any]:
+        """Asks the desk once, without a server, and waits for the tasks that it files; ``timeout=`` in seconds.
 
-        ``output_type``: as the desk's own. It uses a throw-away database. Raises TimeoutError; TurnFailed when the
-        response failed, or ended without such an output.
+        ``output_type``: as the desk's own. ``approve=`` decides about calls that need it: of an `ApprovalRequest`, it
+        returns true, false, or why not. ``calls=`` runs manual tools, by the names that models see. Both may be async.
+
+        It uses a throw-away database. Raises TimeoutError; TurnFailed when the response failed, or ended without such
+        an output; NobodyAnswers when the desk asks for something that it was given nobody for.
         """
         from .single_run import ask
 
-        return await ask(self if output_type is None else self.changed(output_type=output_type), text, timeout)
+        return await ask(self if output_type is None else self.changed(output_type=output_type), text, **options)

@@ -39,7 +39,8 @@ def input_items(entries: Sequence[Entry], response_id: str, known: Mapping[str, 
         if entry.kind in ("create", "steer", HELD):
             bodies = entry.payload["input"]
         elif entry.kind == "message":
-            bodies = [user_message(entry.payload["text"])]
+            approval = entry.payload.get("approval")
+            bodies = [user_message(entry.payload["text"]) if approval is None else approval]
         for body in bodies[_echoes(bodies, known) :]:
             item_id = _id_for(body, known, found)
             found[item_id] = StoredItem(item_id, response_id, INPUT_STEP, "completed", "", _own(body))
@@ -97,6 +98,11 @@ def is_notice(entry: Entry) -> bool:
     return entry.kind in ("notice", "note")
 
 
+def asks(entry: Entry) -> bool:
+    """Whether the entry is a delegated run's request for an approval."""
+    return is_notice(entry) and "approval" in entry.payload
+
+
 def notice_items(entries: Sequence[Entry], response_id: str, step: int, agent: str) -> list[StoredItem]:
     """The notices among the entries, as calls of ``check_task`` that the desk made."""
     return [notice_item(entry.payload["task"], response_id, step, agent) for entry in entries if is_notice(entry)]
@@ -113,3 +119,17 @@ def notice_item(task: dict[str, Any], response_id: str, step: int, agent: str) -
         "frontdesk:call_id": new_id("notice"),
     }
     return StoredItem(new_id("mcp"), response_id, step, "completed", agent, body)
+
+
+def approval_note(request: StoredItem, answer: JSON, response_id: str, step: int, agent: str) -> StoredItem:
+    """What became of a request that a delegated run had made, told as a call of ``check_task`` by the desk."""
+    body = request.body
+    said = "approved" if answer.get("approve") is True else "refused"
+    reason = {"reason": answer["reason"]} if answer.get("reason") else {}
+    told = {"task": body["frontdesk:label"], "call": body["name"], "the person has": said, **reason}
+    arguments = encoded({"task": body["frontdesk:label"]})
+    note: JSON = {
+        "type": "mcp_call", "server_label": "tasks", "name": "check_task", "arguments": arguments,
+        "output": encoded(told), "frontdesk:call_id": new_id("notice"),
+    }  # fmt: skip
+    return StoredItem(new_id("mcp"), response_id, step, "completed", agent, note)

@@ -8,6 +8,7 @@ FrontdeskError
 │   ├── ModelRefused    it will fail again: bad key, unknown model, invalid request (4xx)
 │   └── ModelUnavailable  it may work later: overload, time-out, broken stream (408, 409, 429, 5xx)
 └── Refused             an input that is not accepted (broker)
+    ├── NotAnApproval   an answer that is neither yes nor no
     ├── AnswerRefused   an output or an approval that fits to nothing that was asked
     ├── ToolChoiceError  a tool_choice that the agent cannot follow
     └── ToolNameTaken   a tool of the client's that is named like one of the server's
@@ -76,3 +77,12 @@ class ToolNameTaken(Refused):
     def __init__(self, name: str, agent: str, place: int) -> None:
         super().__init__(f"tools[{place}].name: {name!r} is a tool that {agent} has here; give yours another name")
         self.param = f"tools[{place}].name"
+
+
+class NotAnApproval(Refused):
+    """An answer to a request for an approval that is neither yes nor no."""
+
+    param = "answer"
+
+    def __init__(self, given: object) -> None:
+        super().__init__(f"the task waits for an approval: answer yes, or no and why, not {str(given)[:60]!r}")

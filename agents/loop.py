@@ -22,7 +22,8 @@ from .guardrails import Tripped
 from .hooks import TurnBegan, TurnParked
 from .journal import Journal
 from .limits import Reached, of_turn, too_many
-from .model import FunctionCall
+from .model import JSON, FunctionCall
+from .owed import requests_of
 from .response import Outcome
 from .step import Answer, Kind, OpenCall, decide
 from .team import Team
@@ -95,10 +96,14 @@ class TurnLoop:
             if has_more and not await self._runs.act(calls, resumed=resumed):
                 return "parked"
             if journal.asks_client:
-                required = journal.required_input()
-                return await self._end(Outcome(status="completed", result=self._said(), required=required))
+                if (over := await self._finish(self._waiting())) is not None:
+                    return over
+                replied = True
             if replied and self._boundary is not None and await self._boundary.arrived():
                 return await self._end(Outcome(status="incomplete", ended="steered", result=self._said()))
+            calls = self._runs.left_open()  # those that were approved just now
+            if calls or journal.asks_client:
+                continue
             reply = await self._reply()
             if not isinstance(reply, Reply):
                 return reply
@@ -143,9 +148,23 @@ class TurnLoop:
         finish = reply.done.finish
         result = reply.value if reply.has_value else self._said()
         if finish == "stop":
-            outcome = Outcome(status="completed", result=result)
+            outcome = Outcome(status="completed", result=result, requests=self._requests())
         else:
             outcome = Outcome(status="incomplete", ended=finish, limit=finish, result=result)
+        return await self._finish(outcome)
+
+    def _waiting(self) -> Outcome:
+        """The response is complete, and its client has to say how it goes on."""
+        required, requests = self._journal.required_input(), self._requests()
+        return Outcome(status="completed", result=self._said(), required=required, requests=requests)
+
+    def _requests(self) -> tuple[JSON, ...]:
+        """What a run in the background asks a person for: it is not over before that is answered."""
+        journal = self._journal
+        return () if self._has_client else requests_of(journal.item(key) for key in journal.owed.open)
+
+    async def _finish(self, outcome: Outcome) -> Over | None:
+        """Ends the turn, or parks a delegated run; None: something has come for that, and it goes on."""
         over = await self._try_to_end(outcome)
         if over is None and self._boundary is not None:
             self._boundary.hear()
@@ -156,10 +175,7 @@ class TurnLoop:
         most = self._team.options.limits.tool_calls
         room = most - self._journal.progress.tool_calls
         opened = [self._open(one, "" if place < room else too_many(most)) for place, one in enumerate(calls)]
-        opened = await self._runs.asking_first(opened)
-        if self._has_client:
-            return opened
-        return [replace(one, kind="unknown", refusal=NOBODY) if one.kind == "approval" else one for one in opened]
+        return await self._runs.asking_first(opened)
 
     def _open(self, call: FunctionCall, refusal: str) -> OpenCall:
         one = self.catalog.open(call, self._asking.client_names)

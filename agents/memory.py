@@ -15,6 +15,7 @@ import anyio
 
 from ..tasks.errors import ArgumentsError
 from ..tasks.request import new_id
+from .approvals import decisions
 from .call_runs import NoTasks
 from .calls import CallOutput
 from .desk import Desk
@@ -22,7 +23,7 @@ from .entries import user_message
 from .history import StoredItem
 from .journal import Journal
 from .loop import TurnLoop
-from .model import Usage
+from .model import JSON, Usage
 from .nested import DEEPEST, Fit, NestedCall
 from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress
@@ -42,25 +43,36 @@ class MemoryTurn:
 
 
 async def run_in_memory(
-    desk: Desk[Any], text: str, items: Sequence[StoredItem] = (), *, agent: str | None = None
+    desk: Desk[Any], text: str | Sequence[JSON], items: Sequence[StoredItem] = (), *, agent: str | None = None
 ) -> MemoryTurn:
     """Runs one turn over ``items`` (of the turn before, or none), begun by ``agent`` (the entry agent by default).
 
-    A model that fails ends the turn: its ``outcome`` says so. Raises KeyError for an agent that the desk does not have.
+    ``text`` may be input items instead: answers to the approvals and calls that the turn before has asked for
+    (``outcome.required``). A model that fails ends the turn: its ``outcome`` says so. Raises KeyError for an agent that
+    the desk does not have.
     """
     who = desk.agents[agent].name if agent is not None else desk.entry.name
     return await _turn(desk.team(), desk.name, who, text, items)
 
 
 async def _turn(
-    team: Team, desk: str, agent: str, text: str, items: Sequence[StoredItem] = (), *, depth: int = 0
+    team: Team,
+    desk: str,
+    agent: str,
+    text: str | Sequence[JSON],
+    items: Sequence[StoredItem] = (),
+    *,
+    depth: int = 0,
 ) -> MemoryTurn:
     response_id = new_id("resp")
-    asked = StoredItem(new_id("msg"), response_id, INPUT_STEP, "completed", "", user_message(text))
+    given = [user_message(text)] if isinstance(text, str) else text
+    asked = [StoredItem(new_id("in"), response_id, INPUT_STEP, "completed", "", one) for one in given]
     about = About(response_id, "memory", "", time.time(), {}, model=desk)
-    store = MemoryStore()
-    journal = Journal(about, store, [asked], past=Past(items), progress=Progress(path=[agent]))
-    await TurnLoop(team, journal, tasks=NoTasks(journal, _NestedTurns(team, journal, depth))).run()
+    store, past = MemoryStore(), Past(items)
+    journal = Journal(about, store, asked, past=past, progress=Progress(path=[agent]))
+    journal.settle_approvals(decisions(given, past.owed.open, past.by_id))
+    tasks = NoTasks(journal, _NestedTurns(team, journal, depth))
+    await TurnLoop(team, journal, tasks=tasks, has_client=not depth).run()
     outcome = store.outcome
     assert outcome is not None, "a turn without tasks is never parked"
     whole = (*items, *journal.items)
@@ -96,6 +108,8 @@ class _NestedTurns:
             name = one.tool.agent.name
             team = replace(self._team, output=None).within(one.tool.limits)
             turn = await _turn(team, self._journal.about.model, name, text, depth=self._depth + 1)
+            if turn.outcome.requests:
+                return one.failed("waits for an approval, and nobody is asked here.")
             failed = turn.outcome.status == "failed"
             return one.failed(f"did not answer (failed): {turn.outcome.error}") if failed else one.said(turn.text)
         return one.timed_out()

@@ -12,7 +12,7 @@ from ..broker.errors import TaskNotFound
 from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
 from ..tasks.request import TaskRequest
-from . import storage
+from . import delegated, storage
 from .accounts import count
 from .agent import AgentTool
 from .batch import Batch, Ref
@@ -81,6 +81,8 @@ def join_nested(
     if not batch.is_empty() or why == "parked":
         storage.save(conn, ref, batch)
         count(conn, ref, batch)
+    if why == "parked":
+        delegated.wake_if_asked(conn, ref)
     found = {call_id: rows.read(conn, task_id) for call_id, task_id in awaited.items()}
     return Joined(why, {call_id: one for call_id, one in found.items() if one is not None})
 

@@ -13,6 +13,7 @@ from .history import StoredItem
 from .model import JSON
 from .response import INPUT_STEP
 
+CALLS: Final = frozenset({"mcp_call", "function_call", "mcp_approval_request"})
 ANSWERS: Final = frozenset({"function_call_output", "mcp_approval_response"})
 
 
@@ -75,6 +76,26 @@ def only_continues(items: Iterable[StoredItem]) -> bool:
     """Whether a response's input holds nothing but outputs and answers."""
     kinds = {one.body.get("type") for one in items if one.step == INPUT_STEP}
     return bool(kinds) and kinds <= ANSWERS
+
+
+def has_called(items: Iterable[StoredItem], agent: str) -> bool:
+    """Whether the agent has called a tool in a response: not the desk for it, by a notice or an approval."""
+    return any(
+        one.body.get("type") in CALLS
+        and "approval_request_id" not in one.body
+        and not str(one.body.get("frontdesk:call_id")).startswith("notice_")
+        for one in items
+        if one.agent == agent and one.step > 0
+    )
+
+
+def requests_of(found: Iterable[StoredItem | None]) -> tuple[JSON, ...]:
+    """The requests for an approval among these: which call of which agent each is about."""
+    return tuple(
+        {name: one.body[name] for name in ("server_label", "name", "arguments")} | {"id": one.id, "agent": one.agent}
+        for one in found
+        if one is not None and one.body.get("type") == "mcp_approval_request"
+    )
 
 
 def output_stub(body: Mapping[str, object]) -> JSON:

@@ -11,7 +11,7 @@ from .history import model_items
 from .journal import Journal
 from .model import JSON, ModelRequest, ModelSettings, ToolSpec
 from .output_type import OutputType
-from .owed import only_continues
+from .owed import has_called, only_continues
 from .past import reaches_back
 from .results import READ_RESULT
 from .results import SPEC as READ_RESULT_SPEC
@@ -39,7 +39,7 @@ class Requests:
         choice = chosen(given or catalog.agent.settings.tool_choice, catalog, self.client_names)
         if not choice.forces:
             return choice
-        called = journal.progress.tool_calls > 0 if given else journal.has_called(catalog.agent.name)
+        called = journal.progress.tool_calls > 0 if given else has_called(journal.items, catalog.agent.name)
         return choice.followed() if called or self._continues else choice
 
     def _tools(self, catalog: Catalog) -> tuple[ToolSpec, ...]:

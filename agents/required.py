@@ -98,6 +98,44 @@ def withdraw(conn: Connection, conversation_id: str, response_id: str, keys: Seq
         conn.all(ANSWER, {"id": conversation_id, "key": key, "by": response_id})
 
 
+def open_keys(conn: Connection, conversation_id: str) -> list[str]:
+    """What a conversation's client is asked for and has not brought: call ids and ids of requests. Reads only."""
+    rows = (dict(zip(COLUMNS, row, strict=True)) for row in conn.all(OF_CONVERSATION, {"id": conversation_id}))
+    return [str(row["key"]) for row in rows if row["answered_by"] is None]
+
+
+def settle(conn: Connection, conversation_id: str, key: str, by: str) -> None:
+    """This one is answered, by whatever brought the answer to ``by``."""
+    conn.all(ANSWER, {"id": conversation_id, "key": key, "by": by})
+
+
+def runs_that_asked(conn: Connection, conversation_id: str | None, given: Sequence[JSON]) -> list[str]:
+    """The delegated runs whose requests an input answers."""
+    found: dict[str, None] = {}
+    for one in given if conversation_id is not None else ():
+        if one.get("type") == "mcp_approval_response":
+            row = conn.one(READ, {"id": conversation_id, "key": str(one["approval_request_id"])})
+            if row is not None and row[3]:
+                found[str(row[3])] = None
+    return list(found)
+
+
+def settle_outputs(conn: Connection, conversation_id: str, given: Sequence[JSON]) -> None:
+    """Outputs that are put into the history beside any response are outputs all the same; an approval is more than an
+    item, and is given to a response only. Raises AnswerRefused.
+    """
+    for index, one in enumerate(given):
+        if one.get("type") == "function_call_output":
+            settle(conn, conversation_id, str(one["call_id"]), conversation_id)
+        elif one.get("type") == "mcp_approval_response":
+            param = f"items[{index}].approval_request_id"
+            key = str(one["approval_request_id"])
+            if conn.one(READ, {"id": conversation_id, "key": key}) is not None:
+                raise AnswerRefused(
+                    "an approval is given as the input of a response, which goes on with the call", param
+                )
+
+
 def brings_answers(given: Sequence[JSON]) -> bool:
     """Whether an input holds outputs or approvals."""
     return any(one.get("type") in ANSWERS for one in given)

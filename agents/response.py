@@ -79,6 +79,7 @@ class Outcome:
     limit: str = ""
     guardrail: str = ""  # that stopped it
     result: Any = None  # the text of its last message; of one with an output type, its JSON value
+    requests: tuple[JSON, ...] = ()  # of a delegated run that waits for approvals: what it asks
     required: tuple[JSON, ...] = ()  # what the client is to send, in the API's form: outputs of its functions
 
 

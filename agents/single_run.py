@@ -11,15 +11,18 @@ from typing import Any, Final, Protocol
 
 import anyio
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
-from ..broker import events, listing
+from ..broker import events, listing, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
 from ..broker.inbox import NewCreate
 from ..broker.views import view
 from ..broker.wakeups import Events
 from ..broker.worker import Worker
+from . import required
 from .answer import Answer, TurnFailed
+from .caller import Caller, RunOptions, caller_of
 from .conversation import accept_create
 from .entries import user_message
 from .model import JSON
@@ -50,16 +53,18 @@ class Askable(Protocol):
     def output_of(self, agent: str, response: JSON, text: str) -> Any: ...
 
 
-async def ask(desk: Askable, text: str, timeout: float | None) -> Answer[Any]:
-    """Asks, waits for the response, for the tasks that it filed, and for the turns that these started."""
+async def ask(desk: Askable, text: str, **options: Unpack[RunOptions]) -> Answer[Any]:
+    """Asks, waits for the response, for the tasks that it filed, and for the turns that these started; what the desk
+    asks for is asked of its caller. Raises NobodyAnswers.
+    """
     with throw_away_folder() as folder:
         database = Database.open(f"sqlite:///{folder}/desk.db", durable=False)
         try:
             worker = desk.worker(database, schedules=False)
             worker.start()
             try:
-                with anyio.fail_after(timeout):
-                    return (await ask_at(desk, database, text, Place()))[0]
+                with anyio.fail_after(options.get("timeout")):
+                    return (await ask_at(desk, database, text, Place(), caller_of(options)))[0]
             finally:
                 with anyio.CancelScope(shield=True):
                     await worker.stop(0.0)
@@ -72,26 +77,45 @@ def throw_away_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="frontdesk-", dir=memory if memory.is_dir() else None)
 
 
-async def ask_at(desk: Askable, database: Database, text: str, place: Place) -> tuple[Answer[Any], Place]:
-    """Asks in a conversation, whose worker runs, and waits until nothing in it is live; the answer, and where to go on.
+async def ask_at(
+    desk: Askable, database: Database, text: str, place: Place, caller: Caller
+) -> tuple[Answer[Any], Place]:
+    """Asks in a conversation, whose worker runs, and waits until nothing in it is live; what the desk asks for is asked
+    of ``caller``. The answer, and where to go on.
 
-    The answer has the responses since ``place``, and every task of the conversation. Raises TurnFailed.
+    The answer has the responses since ``place``, and every task of the conversation. Raises TurnFailed, NobodyAnswers.
     """
-    new = NewCreate(
-        tenant="", desk=desk.name, input=[user_message(text)], request={"model": desk.name},
-        conversation_id=place.conversation_id or None, unattended_limit=desk.max_unattended_turns,
-    )  # fmt: skip
-    accepted = await database.write(accept_create, new)
-    place = Place(accepted.conversation_id, place.cursor)
-    responses, cursor = await _responses(database, place)
-    if responses[0]["status"] == "failed":
-        raise TurnFailed(responses[0])
-    tasks = await database.read(listing.of_conversation, accepted.conversation_id)
+    given: list[JSON] = [user_message(text)]
+    responses: list[JSON] = []
+    while given:
+        new = NewCreate(
+            tenant="", desk=desk.name, input=given, request={"model": desk.name},
+            conversation_id=place.conversation_id or None, unattended_limit=desk.max_unattended_turns,
+        )  # fmt: skip
+        accepted = await database.write(accept_create, new)
+        found, cursor = await _responses(database, Place(accepted.conversation_id, place.cursor))
+        place = Place(accepted.conversation_id, cursor)
+        responses += found
+        if responses[0]["status"] == "failed":
+            raise TurnFailed(responses[0])
+        given = await _answers(database, place.conversation_id, responses, caller)
+    tasks = await database.read(listing.of_conversation, place.conversation_id)
     messages: list[JSON] = [item for one in responses for item in one["output"] if item["type"] == "message"]
     text, agent = ("", "") if not messages else _said(messages[-1])
     output = desk.output_of(agent, responses[-1], text)
     answer = Answer(text, agent, tuple(responses), tuple(view(one) for one in tasks), output)
-    return answer, Place(place.conversation_id, cursor)
+    return answer, place
+
+
+async def _answers(database: Database, conversation_id: str, responses: Iterable[JSON], caller: Caller) -> list[JSON]:
+    """What the caller says to everything that is asked for."""
+    keys = await database.read(required.open_keys, conversation_id)
+    asked = {item.get("call_id") or item["id"]: item for one in responses for item in one["output"] if _asks(item)}
+    return [await caller.answer(asked[key]) for key in keys if key in asked]
+
+
+def _asks(item: JSON) -> bool:
+    return item["type"] in ("function_call", "mcp_approval_request")
 
 
 def _said(message: JSON) -> tuple[str, str]:
@@ -121,8 +145,12 @@ async def _responses(database: Database, place: Place) -> tuple[list[JSON], int]
 
 
 def _look(conn: Connection, conversation_id: str, cursor: int) -> tuple[bool, list[Events]]:
-    """Whether nothing is live, and what was said after the cursor, at one moment."""
-    return listing.live_count(conn, conversation_id) == 0, events.read_after(conn, conversation_id, cursor)
+    """Whether nothing goes on by itself (nothing is live, or a task waits for what the caller is asked), and what was
+    said after the cursor, at one moment.
+    """
+    asks = not turns.live_id(conn, conversation_id) and bool(required.open_keys(conn, conversation_id))
+    idle = asks or listing.live_count(conn, conversation_id) == 0
+    return idle, events.read_after(conn, conversation_id, cursor)
 
 
 def _terminal(row: Events) -> Iterable[JSON]:

@@ -16,10 +16,10 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic_core import from_json
 
-from ..broker import events, inbox, listing, queue, rows, turns, waits
+from ..broker import events, inbox, queue, rows, turns, waits
 from ..broker.connection import Connection
 from ..broker.endings import end
-from ..broker.errors import CircularWait, ConversationNotFound
+from ..broker.errors import ConversationNotFound
 from ..broker.failpoints import operation
 from ..broker.inbox import Entry
 from ..broker.rows import Claim
@@ -27,8 +27,8 @@ from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation, Turn
 from ..broker.turns import TurnRow
 from ..broker.wakeups import Events
-from ..tasks.states import TERMINAL, Action
-from . import items, required, result_storage, summary_storage
+from ..tasks.states import Action
+from . import delegated, items, required, result_storage, summary_storage
 from .accounts import count
 from .batch import Batch, Ref
 from .events import encoded, said_in
@@ -256,9 +256,10 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
     A delegated run that has answered goes on while something for it waits (``on``), and is parked while tasks that it
     filed are live: nobody else would hear of them. Then the batch is kept without its last event.
     """
-    row = queue.held_row(conn, ref.claim, ref.conversation_id)
+    asks = delegated.place_of(conn, ref.claim.task_id) if outcome.requests else None
+    row = queue.held_row(conn, ref.claim, ref.conversation_id, None if asks is None else asks.conversation_id)
     if ref.claim.kind == "agent" and outcome.status == "completed" and not row["cancel_requested"]:
-        verdict = _go_on(conn, ref, row)
+        verdict = _go_on(conn, ref, row, outcome, asks)
         if verdict != "ended":
             save(conn, ref, batch.without_last_event())
             count(conn, ref, batch)
@@ -276,25 +277,13 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
     return "ended"
 
 
-def _go_on(conn: Connection, ref: Ref, row: rows.TaskRow) -> Verdict:
+def _go_on(conn: Connection, ref: Ref, row: rows.TaskRow, outcome: Outcome, asks: delegated.Place | None) -> Verdict:
     """Whether a delegated run that has answered is over."""
     if waiting(conn, ref.conversation_id, ref.response_id)[0]:
         return "on"
-    live = [
-        one["id"]
-        for one in listing.of_conversation(conn, ref.conversation_id)
-        if one["status"] not in TERMINAL and one["announce"] != "none" and one["waiting_for"] != "answer"
-    ]
-    live = [one for one in live if not _waits_for(conn, one, ref.claim.task_id)]
+    if outcome.requests:
+        return "parked" if delegated.park(conn, ref, row, outcome.requests, asks) else "on"
+    live = delegated.live_tasks(conn, ref)
     if not live:
         return "ended"
     return "parked" if waits.park(conn, ref.claim, row, awaited=live, need=1) else "on"
-
-
-def _waits_for(conn: Connection, task_id: str, run: str) -> bool:
-    """Whether a task that the run has filed waits for the run itself, directly or not: it goes on when the run ends."""
-    try:
-        waits.check_no_circle(conn, run, [task_id])
-    except CircularWait:
-        return True
-    return False

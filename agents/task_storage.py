@@ -19,7 +19,7 @@ from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
 from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL
-from . import storage
+from . import delegated, storage
 from .accounts import count
 from .batch import Batch, Ref, Slot
 from .calls import CallOutput
@@ -96,6 +96,8 @@ def give_answer(conn: Connection, ref: Ref, batch: Batch, slot: Slot, task_id: s
     def answer(row: TaskRow) -> CallOutput:
         if row["waiting_for"] != "answer":
             return _refused(slot, f"{row['label']} is {row['status']} and asks nothing")
+        if row["kind"] == "agent":
+            return _refused(slot, f"{row['label']} waits for an approval, which only the person can give: ask them to")
         after = durable.answer(conn, task_id, ref.claim.tenant, given)
         return _done(slot, {"task": row["label"], "status": after["status"]})
 
@@ -169,6 +171,8 @@ def wait_or_park(
     if not batch.is_empty() or why == "parked":
         storage.save(conn, ref, batch)
         count(conn, ref, batch)
+    if why == "parked":
+        delegated.wake_if_asked(conn, ref)
     found = [rows.read(conn, one) for one in awaited]
     return Waited(why, [one for one in found if one is not None], reason)
 

@@ -19,9 +19,11 @@ from typing import Any, TypeAlias
 
 import anyio
 from pydantic_core import from_json
+from typing_extensions import Unpack
 
 from ..broker.database import Database
 from .answer import Answer
+from .caller import RunOptions, caller_of
 from .desk import Desk
 from .model import JSON, Model
 from .models.scripted import Gate as Gate
@@ -57,13 +59,15 @@ class Rehearsal:
         self.desk, self.model = desk, model
         self._database, self._place = database, Place()
 
-    async def ask(self, text: str, *, timeout: float = 60.0) -> Answer[Any]:
+    async def ask(self, text: str, **options: Unpack[RunOptions]) -> Answer[Any]:
         """Says something, and waits until the desk has answered and every task that it filed has ended.
 
-        The next call goes on with the same conversation. Raises TurnFailed, TimeoutError after ``timeout`` seconds.
+        The next call goes on with the same conversation. ``options`` are those of `Desk.run`: ``timeout=`` (60 seconds
+        by default), ``approve=``, ``calls=``. Raises TurnFailed, NobodyAnswers, TimeoutError.
         """
-        with anyio.fail_after(timeout):
-            answer, self._place = await ask_at(self.desk, self._database, text, self._place)
+        with anyio.fail_after(options.get("timeout", 60.0)):
+            caller = caller_of(options)
+            answer, self._place = await ask_at(self.desk, self._database, text, self._place, caller)
         return answer
 
 

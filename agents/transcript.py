@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Literal
 
 from ..broker.inbox import Entry
 from ..tasks.request import new_id
@@ -23,7 +23,6 @@ from .past import Past
 from .response import INPUT_STEP, About, Outcome, Progress, response_body
 from .results import kept_of
 
-CALLS: Final = frozenset({"mcp_call", "function_call", "mcp_approval_request"})
 Status = Literal["completed", "in_progress", "incomplete"]
 Form = Literal["server", "client", "approval"]  # who runs a call: the server, the client, or the server once it may
 
@@ -269,16 +268,6 @@ class Transcript:
             own = (self.items[self._places[one]] for one in self._index)
             output = [wire_item(one.id, one.body, one.status, one.agent) for one in own]
         return response_body(self.about, outcome, output, self.usage)
-
-    def has_called(self, agent: str) -> bool:
-        """Whether the agent has called a tool in this response: not the desk for it, by a notice or an approval."""
-        own = (one for one in self.items if one.agent == agent and one.step > 0)
-        return any(
-            one.body.get("type") in CALLS
-            and "approval_request_id" not in one.body
-            and not str(one.body.get("frontdesk:call_id")).startswith("notice_")
-            for one in own
-        )
 
     def required_input(self) -> tuple[JSON, ...]:
         """Stubs of what the client is to send: outputs of the calls that it runs, answers to what it was asked."""

@@ -20,7 +20,7 @@ from . import items, storage, summary_storage
 from .arrivals import Arrivals, Boundary, enter
 from .batch import Ref
 from .budgets import DurableBudgets
-from .entries import is_notice, user_message
+from .entries import asks, is_notice, user_message
 from .history import StoredItem
 from .journal import Journal
 from .limits import Limits
@@ -138,9 +138,10 @@ class TurnRuns:
         if ids:
             half = await run.database.read(storage.half_said, turn["conversation_id"], ids)
         journal.begin(first=opening.first, half=half)
-        # A wait that goes on may tell of the tasks itself: their notices are taken at the boundary after it.
+        # A wait that goes on may tell of the tasks itself: their notices are taken at the boundary after it; a
+        # person is asked at once.
         waits = journal.progress.waits
-        entering = [entry for entry in opening.entries if not (waits and is_notice(entry))]
+        entering = [entry for entry in opening.entries if not (waits and is_notice(entry) and not asks(entry))]
         enter(journal, entering)
         if opening.first and run.claim.kind == "turn" and not journal.approved:
             await journal.soon("begin")

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 from anyio import CancelScope
 
+from ..agents.approvals import decision
 from .commands import Exit
 from .dialog import OVER, Dialog, Ended, News, Refused, Remark, TaskNews
 from .errors import AddressError
@@ -43,6 +44,16 @@ class Chat:
         if self._problem is not None:
             raise self._problem
         return Exit.FAILED if self.failed else Exit.OK
+
+    def say(self, line: str) -> None:
+        """Sends what a person says; a yes or a no is the answer to what waits for an approval, if anything does."""
+        decided = decision(line) if self.dialog.approvals else None
+        if decided is None:
+            self.link.say(line)
+            return
+        self.link.decide(approve=decided["approve"], reason=decided["reason"])
+        for one in self.dialog.asked()[:1]:  # the next one
+            self._show(one)
 
     async def tasks(self) -> list[dict[str, Any]]:
         """The conversation's tasks, as the server knows them, oldest first. Raises AddressError, RemoteError."""
@@ -85,7 +96,8 @@ class Chat:
         if self.dialog.conversation is None:
             return
         dialog, new = self.dialog, self._memory.with_suffix(".new")
-        left = {"conversation": dialog.conversation, "cursor": dialog.cursor, "ahead": sorted(dialog.ahead)}
+        left: dict[str, Any] = {"conversation": dialog.conversation, "cursor": dialog.cursor}
+        left |= {"ahead": sorted(dialog.ahead), "approvals": list(dialog.approvals.values())}
         new.write_text(json.dumps(left), "utf-8")
         new.replace(self._memory)
 
@@ -93,7 +105,7 @@ class Chat:
         """One message per line, each answered before the next is sent; then waits for the tasks that still run."""
         while line := await anyio.to_thread.run_sync(lines.readline, abandon_on_cancel=True):
             if line.strip():
-                self.link.say(line.strip())
+                self.say(line.strip())
                 await self.link.until(lambda: not self.dialog.is_waiting)
         await self._wait_for_tasks()
 
@@ -105,6 +117,8 @@ class Chat:
         asking = [
             task["label"] for task in self.dialog.tasks.values() if task.get("question") and task["status"] not in OVER
         ]
+        if waiting := [one.tool for one in self.dialog.asked()]:
+            self._show(Remark(f"{', '.join(waiting)} waits for your approval; come back with frontdesk chat"))
         if asking:
             self._show(Remark(f"{', '.join(asking)} waits for an answer; come back with frontdesk chat"))
 
@@ -131,6 +145,7 @@ def recall(memory: Path, wanted: str) -> Dialog:
     try:
         left = json.loads(memory.read_text("utf-8"))
         found = Dialog(str(left["conversation"]), int(left["cursor"]), ahead=set(left["ahead"]))
+        found.approvals = {str(one["id"]): one for one in left.get("approvals", ())}
     except (OSError, ValueError, KeyError, TypeError):
         found = Dialog()
     return found if wanted in ("last", found.conversation) else Dialog(conversation=wanted)

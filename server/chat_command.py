@@ -81,4 +81,6 @@ def _greet(screen: Screen, dialog: Dialog, greeting: str) -> None:
         screen.show(Remark(greeting))
     if dialog.conversation is not None:
         screen.show(Remark(f"going on with {dialog.conversation} (begin anew with --conversation new)"))
+    for one in dialog.asked():
+        screen.show(one)
     screen.show(Remark("/help shows the commands, Ctrl-C cancels, /quit leaves"))

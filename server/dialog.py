@@ -12,73 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
+from .news import Asked as Asked
+from .news import Called as Called
+from .news import Ended as Ended
+from .news import Moved as Moved
+from .news import News as News
+from .news import Refused as Refused
+from .news import Remark as Remark
+from .news import Said as Said
+from .news import TaskNews as TaskNews
 from .outgoing import TERMINAL
 
 JSON: TypeAlias = dict[str, Any]
 
 OVER: Final = frozenset({"succeeded", "failed", "cancelled", "held"})
 ENDINGS: Final = {"response.completed": "completed", "response.failed": "failed", "response.incomplete": "incomplete"}
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A piece of what an agent says; ``begins`` a message of its own."""
-
-    agent: str
-    text: str
-    begins: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """A tool was called, and has answered: ``error`` is empty when it went well."""
-
-    agent: str
-    tool: str
-    arguments: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """The conversation has moved to another agent."""
-
-    agent: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskNews:
-    """Something about a task: ``what`` is created, updated or finished."""
-
-    what: str
-    task: JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A response has ended; ``problem`` says why when it did not complete."""
-
-    response_id: str
-    status: str
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Something that was asked for was not accepted; ``input_id`` is empty unless it was an input."""
-
-    input_id: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A word of the client itself."""
-
-    text: str
-
-
-News: TypeAlias = Said | Called | Moved | TaskNews | Ended | Refused | Remark
 
 
 @dataclass(slots=True)
@@ -92,6 +40,7 @@ class Dialog:
     running: dict[str, None] = field(default_factory=dict[str, None])  # responses that have begun, and not ended
     tasks: dict[str, JSON] = field(default_factory=dict[str, JSON])
     untold: set[str] = field(default_factory=set[str])  # labels of tasks that have ended, and no agent has said so
+    approvals: dict[str, JSON] = field(default_factory=dict[str, JSON])  # requests without an answer, oldest first
     ahead: set[int] = field(default_factory=set[int])  # cursors after ``cursor`` that have been seen
     _following: bool = False  # the subscription is confirmed: from then on events come in the log's order
     _told: set[str] = field(default_factory=set[str])
@@ -102,8 +51,22 @@ class Dialog:
 
     def say(self, text: str) -> JSON:
         """The message that sends an input; it is kept until the server has it."""
+        return self._send(text)
+
+    def decide(self, *, approve: bool, reason: str | None) -> None:
+        """The person has decided about the oldest request; it is sent as `say` sends."""
+        request_id = next(iter(self.approvals))
+        del self.approvals[request_id]
+        answer = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
+        self._send([{**answer, "reason": reason} if reason else answer])
+
+    def asked(self) -> list[Asked]:
+        """What waits for the person's approval."""
+        return [_asked(one) for one in self.approvals.values()]
+
+    def _send(self, given: str | list[JSON]) -> JSON:
         input_id = f"in_{secrets.token_hex(8)}"
-        message: JSON = {"type": "response.create", "input": text, "metadata": {"frontdesk:input_id": input_id}}
+        message: JSON = {"type": "response.create", "input": given, "metadata": {"frontdesk:input_id": input_id}}
         if self.conversation is not None:
             message["conversation"] = self.conversation
         self.inputs[input_id] = message
@@ -220,12 +183,14 @@ class Dialog:
         return Said(self._agents.get(item, ""), text, begins)
 
     def _item(self, item: JSON) -> Iterator[News]:
+        self.approvals.pop(str(item.get("approval_request_id")), None)  # answered, perhaps by another client
         if item["type"] == "mcp_call" and item["server_label"] == "tasks":
             self._told |= {label for label in self.untold if f'"{label}"' in item["arguments"]}
         elif item["type"] == "mcp_call" and item["server_label"] != "handoff":
             yield Called(_agent(item), item["name"], item["arguments"], _error(item))
         elif item["type"] == "mcp_approval_request":
-            yield Remark(f"{item['name']} waits for an approval")
+            self.approvals[item["id"]] = item
+            yield _asked(item)
 
     def _refused(self, event: JSON) -> Iterator[News | JSON]:
         error, input_id = event["error"], event.get("input_id", "")
@@ -254,6 +219,11 @@ class Dialog:
             yield Remark("the server is stopping; what runs goes on when it is back")
         elif kind == "frontdesk:gap":
             yield Remark("some older events are not kept any more")
+
+
+def _asked(request: JSON) -> Asked:
+    label, name = request["server_label"], request["name"]
+    return Asked(_agent(request), name if label == "desk" else f"{label}.{name}", request["arguments"])
 
 
 def _part(of: JSON, name: str) -> JSON:

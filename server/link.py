@@ -39,6 +39,11 @@ class Link:
         self._dialog.say(text)
         self._wake.set()
 
+    def decide(self, *, approve: bool, reason: str | None) -> None:
+        """As `say`: what a person has decided about the oldest request for an approval."""
+        self._dialog.decide(approve=approve, reason=reason)
+        self._wake.set()
+
     def send(self, message: dict[str, Any]) -> None:
         """Sends another message as soon as there is a connection."""
         self._outbox.append(message)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
-from ..agents import choice, conversation, conversation_items, deletion, dialogs, task_retry
+from ..agents import choice, conversation, conversation_items, delegated, deletion, dialogs, task_retry
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
 from ..agents.dialogs import Dialog
 from ..agents.model import Model
-from ..broker import cancel, durable, inbox, quotas, rows, turns
+from ..broker import cancel, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
 from ..broker.failpoints import operation
@@ -269,10 +269,12 @@ def accept_steer(conn: Connection, new: NewSteer, listen: Listen) -> SteerAccept
 
 @operation
 def answer_task(conn: Connection, task_id: str, tenant: str, given: Any) -> dict[str, Any]:
-    """As `durable.answer`, for a task that waits for an answer. Raises TaskNotFound, InvalidRequest."""
-    row = rows.lock_one(conn, task_id)
+    """As `delegated.answer`, for a task that waits for an answer. Raises TaskNotFound, InvalidRequest."""
+    row = rows.read(conn, task_id)
+    if row is not None and row["kind"] != "agent":
+        row = rows.lock_one(conn, task_id)
     waits = row is not None and row["status"] == Status.WAITING and row["waiting_for"] == "answer"
-    answered = durable.answer(conn, task_id, tenant, given)
+    answered = delegated.answer(conn, task_id, tenant, given)
     if not waits:
         raise InvalidRequest(f"task {answered['label']} asks nothing: it is {answered['status']}", "task_id")
     return records.shown(answered)

@@ -15,6 +15,7 @@ HELP: Final = """\
 /tasks            what runs in the background
 /cancel [T1]      cancel a task, or what is being answered
 /answer T1 TEXT   answer the question of a task
+y, or n and WHY   answer what waits for your approval
 /quit             leave; what runs goes on, and is there when you come back
 Ctrl-C            cancel what is being answered; once more: leave"""
 
@@ -45,7 +46,7 @@ class Typed:
             case _ if command.startswith("/"):
                 self._remark(f"there is no {command}; /help shows what there is")
             case _:
-                self._chat.link.say(line.strip())
+                self._chat.say(line.strip())
         return True
 
     async def _tasks(self) -> None:

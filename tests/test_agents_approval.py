@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from frontdesk.agents import Agent, Context, Desk, tool
+from frontdesk.agents.conversation_items import add_items
 from frontdesk.agents.errors import AnswerRefused
 from frontdesk.agents.history import AWAITED, INTERRUPTED
 from frontdesk.agents.model import ModelRequest
@@ -368,4 +369,22 @@ async def test_approvals_hold_in_forks_and_are_given_once(tmp_path: Path) -> Non
         assert outputs(await at.ended(answered)) == {"pay": "paid 1"}
         with pytest.raises(AnswerRefused, match="settled already"):
             await at.create([yes(request)], left.conversation_id)
+    assert len(money.paid) == 1
+
+
+async def test_what_is_put_into_the_history_beside_a_response_approves_nothing(tmp_path: Path) -> None:
+    both = calls(call("pay", {"amount": 1}, call_id="p"), call("theirs", call_id="c"))
+    desk, model, money = till(both, say("On we go."))
+    async with office(desk, tmp_path) as at:
+        first = await at.say(request={"tools": [{"type": "function", "name": "theirs"}]})
+        conversation_id = first["conversation"]["id"]
+        (request,) = requests(first)
+        with pytest.raises(AnswerRefused, match="given as the input of a response"):
+            await at.database.write(add_items, conversation_id, "", [yes(request)])
+        output = {"type": "function_call_output", "call_id": "c", "output": "there"}
+        await at.database.write(add_items, conversation_id, "", [output])
+        with pytest.raises(AnswerRefused, match="has its output already"):
+            await at.create([output], conversation_id)
+        assert text_of(await at.ended(await at.create([yes(request)]))) == "On we go."
+    assert told(model) == {"p": "paid 1", "c": "there"}
     assert len(money.paid) == 1

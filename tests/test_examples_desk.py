@@ -9,6 +9,7 @@ import pytest
 from pydantic_core import from_json
 
 from frontdesk.agents import Answer, Context
+from frontdesk.agents.caller import ApprovalRequest
 from frontdesk.agents.models.scripted import ScriptedModel, call, calls
 from frontdesk.examples import front_desk
 from frontdesk.examples.front_desk import build
@@ -34,7 +35,8 @@ def folder(tmp_path: Path) -> Path:
 def outputs(answer: Answer, name: str) -> list[str]:
     """What the calls of one tool or task tool gave."""
     items = [item for response in answer.responses for item in response["output"]]
-    return [item.get("output") or item["error"] for item in items if item.get("name") == name]
+    done = [item for item in items if item["type"] == "mcp_call" and item["name"] == name]
+    return [item.get("output") or item["error"] for item in done]
 
 
 async def asked(folder: Path, text: str) -> Answer:
@@ -45,7 +47,12 @@ async def asked(folder: Path, text: str) -> Answer:
 async def scripted(folder: Path, *replies: Any) -> Answer:
     """The answer of a model that makes these replies, then one more for each task that it has filed."""
     model = ScriptedModel([*replies, "Done.", *["Noted."] * len(replies)])
-    return await build(folder, state=folder.parent / "state", model=model).run("Please", timeout=60)
+    return await build(folder, state=folder.parent / "state", model=model).run("Please", timeout=60, approve=agreed)
+
+
+def agreed(request: ApprovalRequest) -> bool:
+    assert (request.agent, request.tool, request.arguments) == ("orders", "orders.checkout", {})
+    return True
 
 
 def filing(name: str, **arguments: Any) -> Any:

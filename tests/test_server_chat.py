@@ -11,16 +11,18 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
+from frontdesk.agents.models.scripted import call, calls
 from frontdesk.broker.database import Database
 from frontdesk.server.chat import Chat, recall
 from frontdesk.server.commands import Exit
-from frontdesk.server.dialog import Dialog, Ended, News, Refused, Remark, Said, TaskNews
+from frontdesk.server.dialog import Asked, Called, Dialog, Ended, News, Refused, Remark, Said, TaskNews
 from frontdesk.server.door import Door
 from frontdesk.server.errors import AddressError
 from frontdesk.server.service import Service
 from frontdesk.server.typed import Typed
 from frontdesk.tests.fakes.hand_worker import HandTurn, HandWorker
 from frontdesk.tests.fakes.served import PATIENCE, served
+from frontdesk.tests.served import open_house
 
 
 @pytest.fixture
@@ -291,3 +293,22 @@ async def test_what_a_person_types_is_obeyed(hand: HandWorker, memory: Path) -> 
 
         with anyio.fail_after(PATIENCE):
             await talk.chat.run(person)
+
+
+async def test_a_person_is_asked_and_says_yes_or_no_and_why(tmp_path: Path, memory: Path) -> None:
+    with open_house(tmp_path) as house:
+        both = calls(call("till-pay", {"amount": 7}), call("till-pay", {"amount": 8}))
+        house.lines["pay"] = (both, "So be it.")
+        talk = Talk(house.base_url.removesuffix("/v1"), memory)
+        lines = io.StringIO("pay\nyes\nwhat?\n")
+        assert await talk.chat.run(lambda: talk.chat.pipe(lines)) == Exit.OK
+        asked = [one.arguments for one in talk.shown if isinstance(one, Asked)]
+        assert asked == ['{"amount":7}', '{"amount":8}', '{"amount":8}'], "the next one is shown once more"
+        assert [one.error for one in talk.shown if isinstance(one, Called)] == [""]
+        assert "what?" in talk.text()
+        assert talk.shown[-1] == Remark("till.pay waits for your approval; come back with frontdesk chat")
+        again = Talk(house.base_url.removesuffix("/v1"), memory, recall(memory, "last"))
+        assert again.dialog.asked() == [Asked("triage", "till.pay", '{"amount":8}')]
+        assert await again.chat.run(lambda: again.chat.pipe(io.StringIO("n, too dear\n"))) == Exit.OK
+    called = [one for one in again.shown if isinstance(one, Called)]
+    assert [(one.tool, "Reason: too dear" in one.error) for one in called] == [("pay", True)]

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from frontdesk.server.dialog import (
     JSON,
+    Asked,
     Called,
     Dialog,
     Ended,
@@ -133,8 +134,8 @@ def test_tool_calls_are_shown_when_they_have_answered(dialog: Dialog, server: Se
     failed = {**item, "error": {"type": "x", "content": [{"type": "text", "text": "sold out"}]}}
     assert server.event("response.output_item.done", item=failed) == [Called("", "add", "{}", "sold out")]
     assert server.event("response.output_item.done", item={**item, "server_label": "handoff"}) == []
-    approval = {"type": "mcp_approval_request", "id": "a", "name": "pay"}
-    assert server.event("response.output_item.done", item=approval) == [Remark("pay waits for an approval")]
+    asks = {"type": "mcp_approval_request", "id": "a", "server_label": "till", "name": "pay", "arguments": "{}"}
+    assert server.event("response.output_item.done", item=asks) == [Asked("", "till.pay", "{}")]
 
 
 def test_an_ending_says_what_went_wrong(dialog: Dialog, server: Server) -> None:

@@ -83,7 +83,7 @@ def counter(shop: Shop) -> Agent:
         "orders",
         """\
 You are a pizza counter. Put into the cart what the person asks for, at once; ask only for a missing size.
-Take prices from the menu, never from memory. Before checkout, name the total and ask for a yes.
+Take prices from the menu, never from memory. Before checkout, name the total; the desk then asks the person for a yes.
 For anything that is not about pizza, hand over.""",
         tools=[Orders(shop)],
         handoffs=["triage", "files", "market"],

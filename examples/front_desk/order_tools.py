@@ -78,7 +78,7 @@ class Orders(Toolset):
         """Everything in the person's cart, with the total."""
         return self._shop.cart(cart)
 
-    @tool(idempotent=True, alone=True, keywords=("pay", "결제"))
+    @tool(idempotent=True, alone=True, needs_approval=True, keywords=("pay", "결제"))
     def checkout(self, *, cart: OwnCart, key: Key) -> Order:
-        """Orders what is in the cart and empties it; only when the person has agreed. A demo: nothing is charged."""
+        """Orders what is in the cart and empties it; the person is asked first. A demo: nothing is charged."""
         return self._shop.checkout(cart, key)

@@ -78,6 +78,14 @@ async def hold(name: str, context: Context[Path]) -> str:
     return f"held {name}"
 
 
+@tool(idempotent=True, needs_approval=True)
+async def pay(amount: int, context: Context[Path]) -> str:
+    """Pays, once for each call, and writes down for which."""
+    with (context.dependencies / "paid").open("a") as paid:
+        paid.write(f"{amount} {context.call_id}\n")
+    return f"paid {amount}"
+
+
 @task(idempotent=True)
 async def double(number: int) -> int:
     """Twice the number."""
@@ -122,10 +130,10 @@ TASKS = (double, family, second_try, forever, asking)
 
 def build(folder: Path) -> Desk[Path]:
     """The desk; ``folder`` holds the files that ``hold`` waits for."""
-    helper = Agent("helper", "", tools=[note, hold])
+    helper = Agent("helper", "", tools=[note, hold, pay])
     inner = Agent("inner", "", tools=[note]).as_tool()
-    other = Agent("other", "", tools=[note, hold, inner], tasks=TASKS, handoffs=["first"], delegates=[helper])
-    first = Agent("first", "", tools=[note, hold, inner], tasks=TASKS, handoffs=[other], delegates=[helper])
+    other = Agent("other", "", tools=[note, hold, pay, inner], tasks=TASKS, handoffs=["first"], delegates=[helper])
+    first = Agent("first", "", tools=[note, hold, pay, inner], tasks=TASKS, handoffs=[other], delegates=[helper])
     return Desk(first, name="playback", dependencies=folder, model=PlaybackModel(), compaction=SHORT)
 
 
