@@ -229,7 +229,8 @@ def unknown_tool(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     if not names:
         return f"There is no tool {name!r}, and no other tool either. Answer without one."
-    if near := get_close_matches(name, names, n=3, cutoff=0.5):
-        return f"There is no tool {name!r}. Did you mean {' or '.join(near)}?"
+    folded = {one.casefold(): one for one in names}
+    if near := get_close_matches(name.casefold(), folded, n=3, cutoff=0.5):
+        return f"There is no tool {name!r}. Did you mean {' or '.join(folded[one] for one in near)}?"
     more = ", …" if len(names) > _MOST_NAMES else ""
     return f"There is no tool {name!r}. There are: {', '.join(names[:_MOST_NAMES])}{more}."

@@ -20,11 +20,21 @@ _SECTION: Final = re.compile(
     r"|^[ \t]*\w[\w ]+\n[ \t]*-{3,}[ \t]*$",  # NumPy  Parameters
     re.MULTILINE,
 )
+# The headings that griffe passes over when the line before them is not empty, as people often leave it.
+_HEADING: Final = re.compile(
+    r"(?<=\S)\n(?="
+    r"(?:(?:Keyword |Other )?(?:Args|Arguments|Params|Parameters)|Returns?|Yields?|Raises|Examples?):[ \t]*\n[ \t]+\S"
+    r"|(?:Other )?Parameters[ \t]*\n-{3,}|(?:Returns|Yields|Raises|Notes|Examples)[ \t]*\n-{3,})"
+)
+_EMPTY_LINE: Final = "\n\n"
+_SUMMARY: Final = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The text before the sections, and a text for each parameter that has one. Lines are kept, indentation is not."""
+    """The text outside of sections, with its notes and warnings, and a text for each parameter that has one. What it
+    returns, yields and raises, and examples, are for people who read code. Lines are kept, indentation is not.
+    """
 
     text: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -40,7 +50,14 @@ def described(docstring: str | None) -> Described:
 
 
 def _parsed(clean: str) -> Described:
-    from griffe import Docstring, DocstringSectionParameters, DocstringSectionText, PerStyleOptions, parse_auto
+    from griffe import (
+        Docstring,
+        DocstringSectionAdmonition,
+        DocstringSectionParameters,
+        DocstringSectionText,
+        PerStyleOptions,
+        parse_auto,
+    )
 
     texts: list[str] = []
     parameters: dict[str, str] = {}
@@ -50,10 +67,13 @@ def _parsed(clean: str) -> Described:
         "numpy": {"warnings": False},
         "sphinx": {"warnings": False},
     }
-    sections = parse_auto(Docstring(clean), per_style_options=quiet)
+    # The first line is taken for a summary, also where a section begins there: so one is put before it.
+    sections = parse_auto(Docstring(f"{_SUMMARY}\n\n{_HEADING.sub(_EMPTY_LINE, clean)}"), per_style_options=quiet)
     for section in sections:
-        if isinstance(section, DocstringSectionText) and not parameters:
-            texts.append(section.value.strip())
+        if isinstance(section, DocstringSectionText):
+            texts.append(section.value.strip().removeprefix(_SUMMARY).strip())
+        elif isinstance(section, DocstringSectionAdmonition) and section.value.kind != "example":
+            texts.append(f"{section.title or section.value.kind}: {section.value.contents.strip()}")
         elif isinstance(section, DocstringSectionParameters):
             parameters |= {item.name.lstrip("*"): item.description.strip() for item in section.value}
     return Described("\n\n".join(filter(None, texts)), parameters)

@@ -715,6 +715,7 @@ async def test_a_cancelled_caller_is_cancelled_and_gets_no_output() -> None:
     ("name", "known", "text"),
     [
         ("order_stats", ["order_status", "refund"], "There is no tool 'order_stats'. Did you mean order_status?"),
+        ("ORDERS.Add", ["orders-add", "refund"], "There is no tool 'ORDERS.Add'. Did you mean orders-add?"),
         ("zzz", ["b", "a", "a"], "There is no tool 'zzz'. There are: a, b."),
         ("zzz", [], "There is no tool 'zzz', and no other tool either. Answer without one."),
         ("zzz", [f"t{n:02}" for n in range(25)], f"There are: {', '.join(f't{n:02}' for n in range(20))}, …."),

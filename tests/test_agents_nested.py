@@ -264,6 +264,35 @@ async def test_a_person_who_speaks_meanwhile_does_not_end_the_call(tmp_path: Pat
     assert len(research.requests) == 1
 
 
+async def test_a_steer_meanwhile_takes_effect_after_the_call(tmp_path: Path) -> None:
+    gate = Gate()
+    research = ScriptedModel([wait(gate) + say("found")])
+    triage = ScriptedModel([asking("?"), lambda request: say(f"heard {asked(request)}")])
+    async with office(desk(triage, expert(research).as_tool()), tmp_path) as at:
+        accepted = await at.create()
+        await gate.reached()
+        await at.turn_status(accepted.response_id, "waiting")
+        steered = await at.steer(accepted.response_id, "this instead")
+        gate.open()
+        first, then = await at.ended(accepted), await at.ended(steered)
+    assert (first["status"], first["incomplete_details"]) == ("incomplete", {"reason": "steered"})
+    assert (output(first["output"][0]), text_of(then)) == ("found", "heard this instead")
+    assert len(research.requests) == 1
+
+
+async def test_on_postgresql_too(postgresql_url: str, tmp_path: Path) -> None:
+    never = Gate()
+    tools = [
+        expert(ScriptedModel([say("one")]), "one").as_tool(),
+        expert(ScriptedModel([say("two")]), "two").as_tool(),
+        expert(ScriptedModel([wait(never) + say("never")]), "slow").as_tool(timeout=0.05),
+    ]
+    triage = ScriptedModel([calls(asking("a", "one"), asking("b", "two"), asking("c", "slow")), say("so")])
+    async with office(desk(triage, *tools), tmp_path, url=postgresql_url) as at:
+        found = outputs(await at.say())
+    assert found == {"one": "one", "two": "two", "slow": "The agent slow did not end within 0.05 s and was stopped."}
+
+
 @pytest.mark.parametrize("when", ["at work", "parked"])
 async def test_a_lost_worker_repeats_no_agent(tmp_path: Path, when: str) -> None:
     ran: list[int] = []

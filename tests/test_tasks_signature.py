@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, WithJsonSchema
 from pydantic_core import to_json
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
-from frontdesk.tasks.docstring import described
+from frontdesk.tasks.docstring import Described, described
 from frontdesk.tasks.errors import ArgumentsError, InvalidOption
 from frontdesk.tasks.signature import Signature, signature_of
 from frontdesk.tests.fakes.strict_rules import refused_schema
@@ -72,6 +72,9 @@ class Cat(BaseModel):
 class Dog(BaseModel):
     kind: Literal["dog"]
     name: str
+
+
+Pet = TypeAliasType("Pet", Annotated[Cat | Dog, Field(discriminator="kind")])
 
 
 class Letter(BaseModel):
@@ -221,6 +224,8 @@ STRICT: list[tuple[Any, Any, Any]] = [
         [{"kind": "cat", "lives": 1}],
         [Cat(kind="cat", lives=1)],
     ),
+    (Pet, {"kind": "cat"}, Cat(kind="cat")),
+    (list[Pet], [{"kind": "dog", "name": "Rex"}], [Dog(kind="dog", name="Rex")]),
     (NonNegativeInt, 0, 0),
     (Partial, {"b": "x"}, {"b": "x"}),
     (list[Point], [{"x": 1, "y": 2}], [Point(1, 2)]),
@@ -689,6 +694,89 @@ def test_docstrings_describe_functions_and_parameters(docstring: str) -> None:
     properties = signature.schema["properties"]
     assert properties["name"]["description"] == "Of the customer,\nin full."
     assert properties["limit"]["description"] == "How many. (default 3)"
+
+
+ARGS_FIRST = """
+    Args:
+        name: Of the customer.
+        limit: How many.
+    """
+NO_EMPTY_LINE = """Finds orders.
+    Args:
+        name: Of the customer.
+        limit: How many.
+    Returns:
+        The orders.
+    """
+KEYWORD_ARGS = """Finds orders.
+
+    Args:
+        name: Of the customer.
+
+    Keyword Args:
+        limit: How many.
+    """
+OTHER_PARAMETERS = """Finds orders.
+
+    Parameters
+    ----------
+    name : str
+        Of the customer.
+
+    Other Parameters
+    ----------------
+    limit : int
+        How many.
+    """
+KEYWORD_FIELD = """Finds orders.
+
+    :param name: Of the customer.
+    :keyword limit: How many.
+    """
+
+
+@pytest.mark.parametrize(
+    ("docstring", "text"),
+    [
+        (ARGS_FIRST, ""),
+        (NO_EMPTY_LINE, "Finds orders."),
+        (KEYWORD_ARGS, "Finds orders."),
+        (OTHER_PARAMETERS, "Finds orders."),
+        (KEYWORD_FIELD, "Finds orders."),
+    ],
+    ids=["args first", "no empty line", "keyword args", "other parameters", "keyword field"],
+)
+def test_parameters_are_described_however_people_lay_a_docstring_out(docstring: str, text: str) -> None:
+    assert described(docstring) == Described(text, {"name": "Of the customer.", "limit": "How many."})
+
+
+def test_notes_and_warnings_are_told_and_what_is_for_readers_of_code_is_not() -> None:
+    found = described("""Reads a record.
+
+    Args:
+        record_id: Its number.
+
+    Returns:
+        The record.
+
+    Raises:
+        LookupError: It does not exist.
+
+    Example:
+        read(3)
+
+    Note:
+        Only what the person may see.
+
+    Warning:
+        Slow on Mondays.
+
+    Ask only once.
+    """)
+    assert found.text == (
+        "Reads a record.\n\nNote: Only what the person may see.\n\nWarning: Slow on Mondays.\n\nAsk only once."
+    )
+    assert found.parameters == {"record_id": "Its number."}
 
 
 @pytest.mark.parametrize(
