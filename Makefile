@@ -49,12 +49,13 @@ format: $(STAMP) ## Mend style and format where that can be done by machine
 bench: $(STAMP) ## Measure this checkout on this machine
 	@if uv --version >/dev/null 2>&1; then install="uv --quiet pip install --python $(BIN)/python"; \
 	else install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; fi; \
-	$$install --require-hashes -r bench/requirements.lock || echo "What is measured beside could not be installed." >&2
+	$$install --no-deps --require-hashes -r bench/requirements.lock || echo "What is measured beside could not be installed." >&2
 	$(BIN)/python -m frontdesk.bench.run $(ARGS)
 
 model: $(STAMP) ## Check the models in docs/model (needs spin and gcc)
 	@$(BIN)/python -m frontdesk.tests.spin
 
+# What is measured beside gets the versions that are tested (--constraint); --override takes back a bound that only it has.
 # Without `--no-config` a private index of this machine could decide which files are hashed.
 lock: ## Choose current versions of all dependencies and write the two locks (needs uv)
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
@@ -62,6 +63,7 @@ lock: ## Choose current versions of all dependencies and write the two locks (ne
 		--group dev --output-file requirements.lock --quiet pyproject.toml
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
+		--constraint requirements.lock --override bench/overrides.txt \
 		--group bench --output-file bench/requirements.lock --quiet
 
 clean: ## Remove the environment, caches and build results

@@ -31,15 +31,15 @@ class DurableBudgets:
         self._run, self._ref, self._journal, self._options = run, ref, journal, options
 
     async def reached(self) -> Reached | None:
-        conversation, tenant = self._options.conversation_budget, self._of_tenant()
-        if conversation is None and tenant is None:
+        whole, windowed = self._options.conversation_budget, self._of_tenant()
+        if whole is None and windowed is None:
             return None
-        found = await self._run.database.read(account, self._ref, None if tenant is None else tenant.window)
+        found = await self._run.database.read(account, self._ref, None if windowed is None else windowed.window)
         unsaved = self._journal.unsaved
-        if conversation is not None and (words := conversation.reached(found.conversation + unsaved)):
+        if whole is not None and (words := whole.reached(found.conversation + unsaved)):
             return of_conversation(words)
-        if tenant is not None and (words := tenant.reached(found.tenant + unsaved)):
-            return of_tenant(words, tenant.window, found.window_ends)
+        if windowed is not None and (words := windowed.reached(found.tenant + unsaved)):
+            return of_tenant(words, windowed.window, found.window_ends)
         return None
 
     def _of_tenant(self) -> Budget | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..broker import listing, rows, tenants, turns
+from ..broker import listing, rows, tenants, turns, usage
 from ..broker.connection import Connection
 from ..broker.errors import ConversationBusy, ResponseNotFound
 from ..broker.failpoints import operation
@@ -75,3 +75,4 @@ def delete_conversation(conn: Connection, conversation_id: str, tenant: str) -> 
     for one in reversed(family):
         for statement in DELETE_ALL:
             conn.run(statement, {"id": one})
+        usage.forget(conn, one)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
@@ -24,6 +25,13 @@ ANSWER = "".join(WORDS)
 async def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+@tool
+async def slow(i: int) -> int:
+    """Sleep."""
+    await asyncio.sleep(0.2)
+    return i
 
 
 @task

@@ -2,8 +2,9 @@
 
     python -m frontdesk.bench.fake_model      prints its address; a SIGTERM ends it
 
-A request that holds no tool output is answered with one call of ``add``, one that does with twenty deltas of text. It
-is a hand-written protocol on asyncio, in a process of its own, so that the server is not what is measured.
+A request that holds no tool output is answered with one call of ``add`` (with three of ``slow``, when it says "three at
+once"), one that does with twenty deltas of text; as a stream, or whole when none is asked for. It is a hand-written
+protocol on asyncio, in a process of its own, so that the server is not what is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ JSON: TypeAlias = dict[str, Any]
 
 MARK: Final = b"@@@@@@@@"  # where each reply gets a number of its own: ids may not repeat
 PIECES: Final = ('{"a"', ":1,", '"b":', "2}")
+THREE: Final = b"three at once"
 
 
 def chunk(delta: JSON, finish: str | None = None) -> JSON:
@@ -47,6 +49,59 @@ def item(*, final: bool, whole: bool) -> JSON:
         return {"id": "fc_@@@@@@@@", "type": "function_call", "status": status, **call}
     content: list[JSON] = [{"type": "output_text", "text": ANSWER, "annotations": [], "logprobs": []}] if whole else []
     return {"id": "msg_@@@@@@@@", "type": "message", "role": "assistant", "status": status, "content": content}
+
+
+def slow_calls() -> list[JSON]:
+    """Three calls of ``slow``, as items of the Responses API."""
+    return [
+        {
+            "id": f"fc_@@@@@@@@{one}", "type": "function_call", "status": "completed", "call_id": f"call_@@@@@@@@{one}",
+            "name": "slow", "arguments": f'{{"i":{one}}}',
+        }
+        for one in range(3)
+    ]  # fmt: skip
+
+
+def three_events() -> list[JSON]:
+    """A streamed response with three calls."""
+    done: list[JSON] = [
+        {"type": "response.output_item.done", "output_index": place, "item": one}
+        for place, one in enumerate(slow_calls())
+    ]
+    begun = response_events(final=False)[:2]
+    ended = {"type": "response.completed", "response": {**response(final=False, whole=True), "output": slow_calls()}}
+    return [{**one, "sequence_number": number} for number, one in enumerate([*begun, *done, ended])]
+
+
+def three_chunks() -> list[JSON]:
+    """The same as chunks of a completion."""
+    calls = [
+        {"index": place, "id": one["call_id"], "type": "function",
+         "function": {"name": "slow", "arguments": one["arguments"]}}
+        for place, one in enumerate(slow_calls())
+    ]  # fmt: skip
+    said = [chunk({"role": "assistant", "content": None, "tool_calls": calls}), chunk({}, "tool_calls")]
+    return [*said, chat_events(final=False)[-1]]
+
+
+def whole_chat(chunks: Sequence[JSON]) -> JSON:
+    """A completion that is not streamed, out of its chunks."""
+    message: JSON = {"role": "assistant", "content": None, "refusal": None}
+    for one in chunks:
+        for choice in one["choices"]:
+            delta = choice["delta"]
+            if delta.get("content"):
+                message["content"] = (message["content"] or "") + delta["content"]
+            for part in delta.get("tool_calls") or ():
+                calls = message.setdefault("tool_calls", [])
+                if part.get("id"):
+                    calls.append({"id": part["id"], "type": "function", "function": dict(part["function"])})
+                else:
+                    calls[-1]["function"]["arguments"] += part["function"]["arguments"]
+    finish = "tool_calls" if "tool_calls" in message else "stop"
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    head = {**chunks[0], "object": "chat.completion", "usage": chunks[-1]["usage"]}
+    return {**head, "choices": [choice]}
 
 
 def response(*, final: bool, whole: bool) -> JSON:
@@ -94,13 +149,22 @@ def http(events: Sequence[JSON], end: bytes) -> bytes:
     return head.encode() + body
 
 
+def whole(body: JSON) -> bytes:
+    """A whole HTTP answer, as JSON."""
+    text = json.dumps(body).encode()
+    return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
+
+
+KINDS: Final = ("call", "answer", "three")
+CHAT: Final = {"call": chat_events(final=False), "answer": chat_events(final=True), "three": three_chunks()}
+RESPONSES: Final = {
+    "call": response_events(final=False), "answer": response_events(final=True), "three": three_events(),
+}  # fmt: skip
 ANSWERS: Final = {
-    (path, final): http(events(final=final), end)
-    for path, events, end in (
-        (b"/chat/completions", chat_events, b"data: [DONE]\n\n"),
-        (b"/responses", response_events, b""),
-    )
-    for final in (False, True)
+    **{(b"/chat/completions", kind, True): http(CHAT[kind], b"data: [DONE]\n\n") for kind in KINDS},
+    **{(b"/chat/completions", kind, False): whole(whole_chat(CHAT[kind])) for kind in KINDS},
+    **{(b"/responses", kind, True): http(RESPONSES[kind], b"") for kind in KINDS},
+    **{(b"/responses", kind, False): whole(RESPONSES[kind][-1]["response"]) for kind in KINDS},
 }
 NUMBERS: Final = count(1)
 
@@ -128,7 +192,10 @@ class Answering(asyncio.Protocol):
 
     def _answer(self, path: bytes, body: bytes) -> None:
         final = b"function_call_output" in body or b'"tool_call_id"' in body
-        found = next(answer for (known, ends), answer in ANSWERS.items() if path.endswith(known) and ends is final)
+        kind = "answer" if final else "three" if THREE in body else "call"
+        streamed = b'"stream":true' in body or b'"stream": true' in body
+        known = b"/responses" if path.endswith(b"/responses") else b"/chat/completions"
+        found = ANSWERS[known, kind, streamed]
         if self._transport is not None:
             self._transport.write(found.replace(MARK, b"%08d" % next(NUMBERS)))
 

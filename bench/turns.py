@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import aiohttp
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -33,12 +33,19 @@ from frontdesk.agents.response import About, Progress
 from frontdesk.agents.stores import MemoryStore
 
 from . import turns_floor
-from .desk import ANSWER, INSTRUCTIONS, add
+from .desk import ANSWER, INSTRUCTIONS, add, slow
 from .figures import Column, Figures, Goal, Table, quantile
 from .rounds import Benchmark, Subject, show
 from .server_process import serving
 
 Turn: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class ByLoop(Protocol):
+    """A turn about a text, the usual one by default."""
+
+    async def __call__(self, text: str = ...) -> str: ...
+
 
 CONVERSATIONS = 100
 SECONDS = 2.5
@@ -88,12 +95,12 @@ BENCHMARK = Benchmark(
 )
 
 
-def by_loop(desk: Desk[None]) -> Turn:
+def by_loop(desk: Desk[None]) -> ByLoop:
     """A turn of Frontdesk's loop that keeps nothing."""
     team, agent = desk.team(), desk.entry.name
 
-    async def turn() -> str:
-        asked = StoredItem("msg_1", "resp_1", -1, "completed", "", user_message(QUESTION))
+    async def turn(text: str = QUESTION) -> str:
+        asked = StoredItem("msg_1", "resp_1", -1, "completed", "", user_message(text))
         about = About(response_id="resp_1", conversation_id="conv_1", tenant="", created_at=time.time(), request={})
         journal = Journal(about, MemoryStore(), [asked], progress=Progress(path=[agent]))
         await TurnLoop(team, journal).run()
@@ -104,7 +111,7 @@ def by_loop(desk: Desk[None]) -> Turn:
 
 def desk_of(model: Model) -> Desk[None]:
     """The one agent, with its one tool."""
-    return Desk(Agent("triage", INSTRUCTIONS, tools=[add]), model=model)
+    return Desk(Agent("triage", INSTRUCTIONS, tools=[add, slow]), model=model)
 
 
 @asynccontextmanager

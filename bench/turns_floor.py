@@ -5,8 +5,9 @@ No desk, no history, no events for anybody, nothing is kept: what everyone write
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import aiohttp
@@ -19,20 +20,41 @@ PARAMETERS: dict[str, Any] = {
     "required": ["a", "b"],
     "additionalProperties": False,
 }
-CHAT_TOOLS: Any = [
-    {
-        "type": "function",
-        "function": {"name": "add", "description": "Add two numbers.", "parameters": PARAMETERS, "strict": True},
-    }
+SLOW_PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"i": {"type": "integer"}},
+    "required": ["i"],
+    "additionalProperties": False,
+}
+FUNCTIONS: list[dict[str, Any]] = [
+    {"name": "add", "description": "Add two numbers.", "parameters": PARAMETERS, "strict": True},
+    {"name": "slow", "description": "Sleep.", "parameters": SLOW_PARAMETERS, "strict": True},
 ]
-RESPONSES_TOOLS: Any = [
-    {"type": "function", "name": "add", "description": "Add two numbers.", "parameters": PARAMETERS, "strict": True}
-]
+CHAT_TOOLS: Any = [{"type": "function", "function": one} for one in FUNCTIONS]
+RESPONSES_TOOLS: Any = [{"type": "function", **one} for one in FUNCTIONS]
 
 
 async def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+async def slow(i: int) -> int:
+    """Sleep."""
+    await asyncio.sleep(0.2)
+    return i
+
+
+TOOLS: dict[str, Any] = {"add": add, "slow": slow}
+
+
+async def outputs(calls: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Runs calls (id, name, arguments) side by side."""
+
+    async def one(call_id: str, name: str, arguments: str) -> tuple[str, str]:
+        return call_id, str(await TOOLS[name](**json.loads(arguments)))
+
+    return await asyncio.gather(*(one(*call) for call in calls))
 
 
 async def chat(client: AsyncOpenAI, text: str) -> str:
@@ -61,8 +83,8 @@ async def chat(client: AsyncOpenAI, text: str) -> str:
             for call_id, name, arguments in calls.values()
         ]
         messages.append({"role": "assistant", "tool_calls": wanted})
-        for call_id, _, arguments in calls.values():
-            output = str(await add(**json.loads(arguments)))
+        wanted_calls = [(call_id, name, arguments) for call_id, name, arguments in calls.values()]
+        for call_id, output in await outputs(wanted_calls):
             messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
 
 
@@ -84,7 +106,7 @@ async def responses(client: AsyncOpenAI, text: str) -> str:
             return "".join(said)
         for call_id, name, arguments in calls:
             items.append({"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments})
-            output = str(await add(**json.loads(arguments)))
+        for call_id, output in await outputs(calls):
             items.append({"type": "function_call_output", "call_id": call_id, "output": output})
 
 

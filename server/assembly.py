@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..agents.desk import Desk
 from ..agents.errors import DeskError
+from ..agents.prices import Price
 from ..broker.database import Database
 from ..broker.opening import open_patiently
+from ..tasks.errors import InvalidOption
 from . import tokens
 from .door import Authenticate, Door
 from .limits import Limits
@@ -122,8 +124,18 @@ def default_model(settings: Settings) -> Model:
     return PromptedModel(model, FORMATS[settings.tool_format]())
 
 
+def _prices(settings: Settings) -> dict[str, Price]:
+    """Raises InvalidOption."""
+    for model, given in settings.prices.items():
+        if not {"input", "output"} <= given.keys():
+            raise InvalidOption(f"FRONTDESK_PRICES: the price of {model} needs an input and an output")
+    return {model: Price(**given) for model, given in settings.prices.items()}
+
+
 def with_model(desk: Desk[Any], settings: Settings) -> Desk[Any]:
-    """The desk with a model for everyone; what it does not need is not loaded."""
+    """The desk with a model for everyone, and prices; what it does not need is not loaded."""
+    if settings.prices:
+        desk = desk.changed(prices={**_prices(settings), **desk.options.prices})
     return desk.using(default_model(settings)) if desk.lacks_model else desk
 
 

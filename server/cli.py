@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from . import db_commands, desk_commands, export_command, queue_commands, quota_commands, task_commands, token_commands
+from . import (
+    db_commands,
+    desk_commands,
+    export_command,
+    queue_commands,
+    quota_commands,
+    task_commands,
+    token_commands,
+    usage_command,
+)
 from .commands import (
     Authenticate,
     Conversation,
@@ -45,6 +54,7 @@ app.add_typer(queue_commands.app, name="queues")
 app.add_typer(token_commands.app, name="tokens")
 app.add_typer(quota_commands.app, name="quotas")
 app.add_typer(db_commands.app, name="db")
+app.command(epilog=epilog("frontdesk usage --days 30"))(usage_command.usage)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from . import (
     http_steps,
     http_tasks,
     http_tokens,
+    http_usage,
 )
 from .call import Call, Endpoint
 from .errors import WireError, told
@@ -52,6 +53,7 @@ ENDPOINTS: Final = (
     *http_quotas.ENDPOINTS,
     *http_metrics.ENDPOINTS,
     *http_tokens.ENDPOINTS,
+    *http_usage.ENDPOINTS,
 )
 
 

@@ -6,13 +6,15 @@ An option of the command line goes before a variable.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..broker.signatures import Signer
 from ..tasks.errors import InvalidOption
+
+PriceOf: TypeAlias = Literal["input", "output", "cached", "cache_write"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
@@ -47,6 +49,7 @@ class Settings(BaseSettings):
     model: str = DEFAULT_MODEL
     api: Literal["responses", "chat"] = "responses"  # which of OpenAI's APIs the model's server speaks
     tool_format: Literal["native", "hermes", "mistral", "fenced"] = "native"  # how a model is told of tools in words
+    prices: dict[str, dict[PriceOf, float]] = {}  # JSON: by model, what a million tokens cost; `Price` says which
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str | None = Field(None, validation_alias=AliasChoices("OPENAI_BASE_URL"))
     xdg_state_home: Path | None = Field(None, validation_alias=AliasChoices("XDG_STATE_HOME"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from frontdesk.agents import Agent, Desk
+from frontdesk.agents import Agent, Desk, Price
 from frontdesk.agents.models.chat import ChatModel
 from frontdesk.agents.models.offline import OfflineModel
 from frontdesk.agents.models.prompted import PromptedModel
@@ -13,6 +13,7 @@ from frontdesk.agents.models.responses import ResponsesModel
 from frontdesk.agents.models.scripted import ScriptedModel
 from frontdesk.server.assembly import default_model, with_model
 from frontdesk.server.commands import settings
+from frontdesk.tasks.errors import InvalidOption
 
 OWN = ScriptedModel([])
 
@@ -49,3 +50,14 @@ def test_the_environment_says_which_api_and_how_tools_are_told(monkeypatch: pyte
     monkeypatch.setenv("FRONTDESK_TOOL_FORMAT", "smoke signals")
     with pytest.raises(ValidationError, match="'native', 'hermes', 'mistral' or 'fenced'"):
         settings()
+
+
+def test_prices_come_from_the_settings_and_those_of_the_desk_go_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "FRONTDESK_PRICES", '{"a": {"input": 1, "output": 2}, "b": {"input": 3, "output": 4, "cached": 1}}'
+    )
+    desk: Desk[None] = Desk(Agent("triage"), model=OWN, prices={"a": Price(5, 6)})
+    assert with_model(desk, settings()).options.prices == {"a": Price(5, 6), "b": Price(3, 4, cached=1)}
+    monkeypatch.setenv("FRONTDESK_PRICES", '{"a": {"input": 1}}')
+    with pytest.raises(InvalidOption, match="FRONTDESK_PRICES: the price of a needs an input and an output"):
+        with_model(desk, settings())
