@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from openai import AsyncOpenAI
 
 from .turns_floor import INSTRUCTIONS, add, slow
 
@@ -32,11 +35,7 @@ def prepare() -> None:
 
 def openai_agents(url: str, api: str) -> Loops:
     """https://pypi.org/project/openai-agents"""
-    from openai import AsyncOpenAI
-
-    import agents as sdk  # pyright: ignore[reportMissingImports]
-
-    made: Any = sdk
+    made: Any = import_module("agents")
     made.set_tracing_disabled(True)
     client = AsyncOpenAI(base_url=url, api_key="none")
     kind = made.OpenAIChatCompletionsModel if api == "chat" else made.OpenAIResponsesModel
@@ -57,14 +56,9 @@ def openai_agents(url: str, api: str) -> Loops:
 
 def pydantic_ai(url: str, api: str) -> Loops:
     """https://pypi.org/project/pydantic-ai-slim"""
-    import pydantic_ai as sdk  # pyright: ignore[reportMissingImports]
-    from openai import AsyncOpenAI
-    from pydantic_ai.models import openai as models  # pyright: ignore[reportMissingImports]
-    from pydantic_ai.providers import openai as providers  # pyright: ignore[reportMissingImports]
-
-    made: Any = sdk
-    kinds: Any = models
-    provider: Any = providers
+    made: Any = import_module("pydantic_ai")
+    kinds: Any = import_module("pydantic_ai.models.openai")
+    provider: Any = import_module("pydantic_ai.providers.openai")
     client = AsyncOpenAI(base_url=url, api_key="none")
     kind = kinds.OpenAIChatModel if api == "chat" else kinds.OpenAIResponsesModel
     model = kind("fake", provider=provider.OpenAIProvider(openai_client=client))
@@ -85,13 +79,9 @@ def pydantic_ai(url: str, api: str) -> Loops:
 
 def langgraph(url: str, api: str) -> Loops:
     """https://pypi.org/project/langgraph, by way of ``langchain.agents.create_agent``"""
-    import langchain.agents as sdk  # pyright: ignore[reportMissingImports]
-    import langchain_openai as models  # pyright: ignore[reportMissingImports]
-    from langchain_core import tools as declared  # pyright: ignore[reportMissingImports]
-
-    made: Any = sdk
-    kinds: Any = models
-    tool: Any = declared.tool
+    made: Any = import_module("langchain.agents")
+    kinds: Any = import_module("langchain_openai")
+    tool: Any = import_module("langchain_core.tools").tool
     model = kinds.ChatOpenAI(model="fake", base_url=url, api_key="none", use_responses_api=api == "responses")
     graph = made.create_agent(model, [tool(add), tool(slow)], system_prompt=INSTRUCTIONS)
 
