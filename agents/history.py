@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2s
 from itertools import groupby
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pydantic_core import from_json
 
+from .history_rules import KEYS, MESSAGE_KEYS, ROLES
+from .history_rules import validate_items as validate_items
 from .model import JSON
 from .summary_item import read_compaction, summary_message
 
@@ -24,16 +27,7 @@ AWAITED: Final = (
     "waits for the person's approval and has not run: it runs by itself once it is approved; do not call it again"
 )
 PLAIN_LABELS: Final = frozenset({"desk", "tasks", "handoff"})  # no namespace before the names of their tools
-ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
-_MESSAGE_KEYS: Final = ("role", "content", "phase")
-_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "message": frozenset({"type", *_MESSAGE_KEYS}),
-    "function_call": frozenset({"type", "call_id", "name", "arguments"}),
-    "function_call_output": frozenset({"type", "call_id", "output"}),
-    "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content"}),
-}
-_ID_PREFIX: Final = {"message": "msg", "function_call": "fc", "function_call_output": "fc", "reasoning": "rs"}
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+LONGEST_CALL_ID: Final = 40  # characters; Chat Completions refuses longer ones, Responses those above 64
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -74,6 +68,7 @@ def model_items(items: Sequence[StoredItem], *, model: str, pending: frozenset[s
       output. One that has none gets `INTERRUPTED`; one that waits for an approval gets `AWAITED` until it has run, and
       its own output from then on. Calls whose ids are in ``pending`` (they wait for the client) are left out, with
       their outputs.
+    - Call ids that are longer than some server allows are shortened.
     - Of two items with one id, two calls with one call id, or two outputs of one call, the first counts. Outputs
       without a call, unfinished messages, and item types that no model is told of are left out.
     - A reasoning item stays only for the model that made it, and only while something of the same reply follows it.
@@ -159,7 +154,7 @@ def _call(body: JSON, call_id: str, name: str) -> JSON:
 
 def _message(body: JSON) -> JSON | None:
     """Without ids and states. What the assistant said becomes text, the form all servers take; no text: no message."""
-    message = {"type": "message"} | {key: body[key] for key in _MESSAGE_KEYS if body.get(key) is not None}
+    message = {"type": "message"} | {key: body[key] for key in MESSAGE_KEYS if body.get(key) is not None}
     if message.get("role") not in ROLES or "content" not in message:
         return None
     if message["role"] == "assistant":
@@ -176,7 +171,7 @@ def said(content: str | Sequence[Mapping[str, Any]]) -> str:
 
 
 def _only(body: JSON, kind: str) -> JSON:
-    return {"type": kind} | {key: value for key, value in body.items() if key in _KEYS[kind] and value is not None}
+    return {"type": kind} | {key: value for key, value in body.items() if key in KEYS[kind] and value is not None}
 
 
 def _error_text(error: object) -> str:
@@ -227,65 +222,17 @@ def _run_items(run: list[_Entry], outputs: Mapping[str, Any]) -> Iterable[JSON]:
     while run and run[-1].body["type"] == "reasoning":
         run = run[:-1]
     for entry in run:
-        yield entry.body
+        long = entry.body["type"] == "function_call" and len(entry.body["call_id"]) > LONGEST_CALL_ID
+        yield {**entry.body, "call_id": shorter(entry.body["call_id"])} if long else entry.body
     for entry in run:
         if entry.body["type"] == "function_call":
             call_id = entry.body["call_id"]
-            yield {"type": "function_call_output", "call_id": call_id, "output": outputs.get(call_id, INTERRUPTED)}
+            output = outputs.get(call_id, INTERRUPTED)
+            yield {"type": "function_call_output", "call_id": shorter(call_id), "output": output}
 
 
-def _is_reply(item: JSON) -> bool:
-    return item.get("type") in ("function_call", "reasoning") or item.get("role") == "assistant"
-
-
-def validate_items(items: Sequence[JSON]) -> list[str]:
-    """What is wrong with a history by the rules of the Responses API, in about its words; empty when it is valid."""
-    problems: list[str] = []
-    calls: dict[str, bool] = {}  # call id -> has its output
-    ids: set[str] = set()
-    for place, item in enumerate(items):
-        kind = str(item.get("type", "message"))
-        if kind not in _KEYS:
-            problems.append(f"Invalid value: '{kind}' at input[{place}].type.")
-            continue
-        extra = sorted(item.keys() - _KEYS[kind] - {"id", "status"})
-        problems += [f"Unknown parameter: 'input[{place}].{key}'." for key in extra]
-        if "id" in item:
-            if not str(item["id"]).startswith(_ID_PREFIX[kind]):
-                problems.append(f"Invalid 'input[{place}].id': expected an ID that begins with '{_ID_PREFIX[kind]}'.")
-            if item["id"] in ids:
-                problems.append(f"Duplicate item found with id {item['id']}. Remove duplicate items from your input.")
-            ids.add(str(item["id"]))
-        problems += _problems(item, kind, place, calls, items[place + 1 :][:1])
-    return problems + [f"No tool output found for function call {call_id}." for call_id in calls if not calls[call_id]]
-
-
-def _problems(item: JSON, kind: str, place: int, calls: dict[str, bool], following: Sequence[JSON]) -> Iterable[str]:
-    if kind == "message":
-        if item.get("role") not in ROLES:
-            yield f"Invalid value: '{item.get('role')}' at input[{place}].role."
-        if not isinstance(item.get("content"), str | list):
-            yield f"Invalid type for 'input[{place}].content': expected a string or an array."
-    elif kind == "reasoning":
-        if not any(_is_reply(item) for item in following):
-            yield f"Item '{item.get('id')}' of type 'reasoning' was provided without its required following item."
-        if not item.get("encrypted_content") and not item.get("content"):
-            yield f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is set to false."
-    elif not isinstance(item.get("call_id"), str) or not item["call_id"]:
-        yield f"Missing required parameter: 'input[{place}].call_id'."
-    elif kind == "function_call":
-        if not _NAME.fullmatch(str(item.get("name", ""))):
-            yield f"Invalid 'input[{place}].name': expected a string of at most 64 letters, digits, '_' and '-'."
-        if not isinstance(item.get("arguments"), str):
-            yield f"Invalid type for 'input[{place}].arguments': expected a string."
-        if item["call_id"] in calls:
-            yield f"Duplicate function call with call_id {item['call_id']}."
-        calls.setdefault(item["call_id"], False)
-    elif item["call_id"] not in calls:
-        yield f"No tool call found for function call output with call_id {item['call_id']}."
-    elif calls[item["call_id"]]:
-        yield f"Duplicate function call output with call_id {item['call_id']}."
-    else:
-        calls[item["call_id"]] = True
-        if not isinstance(item.get("output"), str | list):
-            yield f"Invalid type for 'input[{place}].output': expected a string or an array."
+def shorter(call_id: str) -> str:
+    """An id that every server takes, the same each time: other models' ids may be longer than it allows."""
+    if len(call_id) <= LONGEST_CALL_ID:
+        return call_id
+    return "call_" + blake2s(call_id.encode("utf-8", "replace"), digest_size=16).hexdigest()

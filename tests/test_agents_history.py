@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontdesk.agents.history import INTERRUPTED, StoredItem, model_items, said, validate_items
+from frontdesk.agents.history import INTERRUPTED, StoredItem, model_items, said, shorter, validate_items
 from frontdesk.agents.model import JSON
 from frontdesk.agents.models.chat_messages import chat_messages
 from frontdesk.tests.fakes.openai_rules import validate_messages
@@ -235,6 +235,22 @@ def test_item_types_that_no_model_is_told_of_are_left_out(kind: str) -> None:
     assert shown(stored({"type": kind, "id": "x"})) == []
 
 
+@pytest.mark.parametrize("by_client", [True, False])
+def test_an_id_that_is_longer_than_a_server_takes_is_shortened_the_same_way_each_time(by_client: bool) -> None:
+    long = [f"functions.{number}:{'x' * 60}" for number in range(2)]
+    calls = [function_call(one) if by_client else mcp_call(one, one[:12]) for one in long]
+    outputs = [output(one, one[:12]) for one in long] if by_client else []
+    once = shown(*(stored(one) for one in (*calls, *outputs)))
+    found = [item["call_id"] for item in once]
+    assert found[:2] == found[2:]
+    assert len(set(found)) == 2
+    assert all(len(one) <= 40 for one in found)
+    assert [item["output"] for item in once[2:]] == [one[:12] for one in long]
+    assert shown(*(stored(one) for one in once)) == once
+    assert validate_messages(chat_messages("", once)) == []
+    assert shown(*(stored(one) for one in calls), pending=long) == []
+
+
 @pytest.mark.parametrize(
     ("items", "problem"),
     [
@@ -245,6 +261,10 @@ def test_item_types_that_no_model_is_told_of_are_left_out(kind: str) -> None:
         ([{"role": "user"}], "Invalid type for 'input[0].content': expected a string or an array."),
         ([plain_call("a")], "No tool output found for function call a."),
         ([plain_output("a")], "No tool call found for function call output with call_id a."),
+        (
+            [plain_output("x" * 65)],
+            "Invalid 'input[0].call_id': string too long. Expected a string with maximum length 64.",
+        ),
         ([plain_output("")], "Missing required parameter: 'input[0].call_id'."),
         ([plain_call("a"), plain_call("a"), plain_output("a")], "Duplicate function call with call_id a."),
         ([plain_call("a"), plain_output("a"), plain_output("a")], "Duplicate function call output with call_id a."),
@@ -275,8 +295,11 @@ def test_what_the_api_would_refuse_is_named(items: list[JSON], problem: str) -> 
     assert validate_items(items) == [problem]
 
 
+LONG = "call" + "x" * 70
+
+
 def bodies() -> st.SearchStrategy[JSON]:
-    call_id = st.sampled_from("abcdef")
+    call_id = st.sampled_from([*"abcde", LONG])
     text = st.sampled_from(["", "text"])
     error = st.sampled_from([None, {"type": "http_error", "message": "down"}])
     name = st.sampled_from(["add", "functions.add", "", "더하기", "x" * 70])
@@ -303,7 +326,7 @@ histories = st.lists(
     ),
     max_size=14,
 )
-pendings = st.frozensets(st.sampled_from("abcdef"), max_size=3)
+pendings = st.frozensets(st.sampled_from([*"abcde", LONG]), max_size=3)
 
 
 @given(histories, pendings)
@@ -313,7 +336,7 @@ def test_any_history_is_mended_without_touching_what_is_pending(
     result = model_items(items, model="m", pending=pending)
     assert validate_items(result) == []
     assert validate_messages(chat_messages("Be brief.", result)) == []
-    assert pending.isdisjoint(str(item.get("call_id")) for item in result)
+    assert {shorter(one) for one in pending}.isdisjoint(str(item.get("call_id")) for item in result)
 
 
 @given(histories, pendings)
@@ -329,7 +352,7 @@ def test_every_started_call_is_shown_with_exactly_one_output(items: list[StoredI
     result = model_items(items, model="m", pending=pending)
     outputs = [item["call_id"] for item in result if item["type"] == "function_call_output"]
     assert len(outputs) == len(set(outputs))
-    assert started - pending <= set(outputs)
+    assert {shorter(one) for one in started - pending} <= set(outputs)
 
 
 @given(histories, pendings)

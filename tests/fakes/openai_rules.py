@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from frontdesk.agents.history import validate_items
 
@@ -28,6 +28,10 @@ _CHAT: Final = frozenset(
     )
 )
 _PARTS: Final = {"system": ("text",), "developer": ("text",), "tool": ("text",), "assistant": ("text", "refusal")}
+MOST_TOOLS: Final = 128
+LONGEST_STRING: Final = 10_485_760
+_INPUT_PARTS: Final = ("input_text", "input_image", "input_file")
+_OUTPUT_PARTS: Final = ("output_text", "refusal")
 _USER_PARTS: Final = ("text", "image_url", "file", "input_audio")
 
 
@@ -39,6 +43,8 @@ def refused_response(body: JSON) -> list[str]:
         problems.append("Encrypted content is not supported with this model.")
     items = body.get("input")
     problems += validate_items(cast("list[JSON]", items)) if isinstance(items, list) else []
+    problems += [problem for item in items or () for problem in _part_problems(item)] if isinstance(items, list) else []
+    problems += _settings_problems(body, [str(tool.get("name")) for tool in body.get("tools") or ()])
     functions = [(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
     return problems + [problem for tool, place in functions for problem in _tool_problems(tool, place)]
 
@@ -47,9 +53,59 @@ def refused_completion(body: JSON) -> list[str]:
     """What is wrong with a body of POST /v1/chat/completions."""
     problems = [f"Unrecognized request argument supplied: {key}" for key in sorted(body.keys() - _CHAT)]
     problems += validate_messages(body.get("messages") or [])
+    names = [str((tool.get("function") or {}).get("name")) for tool in body.get("tools") or ()]
+    problems += _settings_problems(body, names)
+    if not names:
+        chosen = [key for key in ("tool_choice", "parallel_tool_calls") if key in body]
+        problems += [
+            f"Invalid value for '{key}': '{key}' is only allowed when 'tools' are specified." for key in chosen
+        ]
     for place, tool in enumerate(body.get("tools") or ()):
         problems += _tool_problems(tool.get("function") or {}, f"tools[{place}].function")
     return problems
+
+
+def _settings_problems(body: JSON, names: Sequence[str]) -> Iterator[str]:
+    """What both APIs ask of the fields around a history."""
+    if len(names) > MOST_TOOLS:
+        yield f"Invalid 'tools': array too long. Expected an array with maximum length {MOST_TOOLS}."
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"Duplicate tool name '{name}' in 'tools'."
+    choice: Any = body.get("tool_choice")
+    if isinstance(choice, dict):
+        given = cast(JSON, choice)
+        wanted = str(given.get("name") or (given.get("function") or {}).get("name"))
+        if wanted not in names:
+            yield f"Tool choice '{wanted}' not found in 'tools' parameter."
+    elif choice not in (None, "auto", "none", "required"):
+        yield f"Invalid value: '{choice}' at tool_choice."
+    elif choice == "required" and not names:
+        yield "Tool choice 'required' must be specified with 'tools' parameter."
+    for name, most in (("temperature", 2), ("top_p", 1)):
+        value = body.get(name)
+        if value is not None and not 0 <= value <= most:
+            yield f"Invalid '{name}': decimal outside the expected range 0 to {most}."
+    if len(body.get("metadata") or {}) > 16:
+        yield "Invalid 'metadata': too many properties. Expected an object with at most 16 properties."
+
+
+def _part_problems(item: JSON) -> Iterator[str]:
+    """What the Responses API asks of the parts of an item."""
+    kind = item.get("type", "message")
+    content: Any = item.get("content") if kind == "message" else item.get("output")
+    if kind == "function_call_output" and isinstance(content, str) and len(content) > LONGEST_STRING:
+        yield f"Invalid 'input[].output': string too long. Expected a string with maximum length {LONGEST_STRING}."
+    if not isinstance(content, list):
+        return
+    allowed = _OUTPUT_PARTS if item.get("role") == "assistant" else _INPUT_PARTS
+    for part in cast("list[JSON]", content):
+        found = str(part.get("type"))
+        if found not in allowed:
+            yield f"Invalid value: '{found}'. Supported values are: {', '.join(allowed)}."
+        elif found == "input_image" and not (part.get("image_url") or part.get("file_id")):
+            yield "Missing required parameter: 'image_url' or 'file_id'."
+        elif found.endswith("_text") and not isinstance(part.get("text"), str):
+            yield "Missing required parameter: 'text'."
 
 
 def validate_messages(messages: Sequence[JSON]) -> list[str]:
@@ -82,7 +138,10 @@ def _unanswered(waiting: Sequence[str]) -> list[str]:
 def _call_problems(calls: Sequence[JSON], ids: Sequence[str], place: int) -> Iterator[str]:
     if len(set(ids)) < len(ids):
         yield f"Duplicate value for 'tool_call_id' in messages[{place}]."
-    for call in calls:
+    for number, call in enumerate(calls):
+        if len(str(call.get("id"))) > 40:
+            path = f"messages[{place}].tool_calls[{number}].id"
+            yield f"Invalid '{path}': string too long. Expected a string with maximum length 40."
         if not _NAME.fullmatch(call["function"]["name"]):
             yield f"Invalid 'messages[{place}].tool_calls[0].function.name'."
         if not isinstance(call["function"]["arguments"], str) or call.get("type") != "function":
