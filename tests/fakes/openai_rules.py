@@ -41,9 +41,10 @@ def refused_response(body: JSON) -> list[str]:
     reasons = re.match(r"o\d|gpt-5", str(body.get("model")))
     if "reasoning.encrypted_content" in (body.get("include") or ()) and not reasons:
         problems.append("Encrypted content is not supported with this model.")
-    items = body.get("input")
-    problems += validate_items(cast("list[JSON]", items)) if isinstance(items, list) else []
-    problems += [problem for item in items or () for problem in _part_problems(item)] if isinstance(items, list) else []
+    found: Any = body.get("input")
+    items = cast("list[JSON]", found) if isinstance(found, list) else []
+    problems += validate_items(items)
+    problems += [problem for item in items for problem in _part_problems(item)]
     problems += _settings_problems(body, [str(tool.get("name")) for tool in body.get("tools") or ()])
     functions = [(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
     return problems + [problem for tool, place in functions for problem in _tool_problems(tool, place)]
@@ -53,7 +54,8 @@ def refused_completion(body: JSON) -> list[str]:
     """What is wrong with a body of POST /v1/chat/completions."""
     problems = [f"Unrecognized request argument supplied: {key}" for key in sorted(body.keys() - _CHAT)]
     problems += validate_messages(body.get("messages") or [])
-    names = [str((tool.get("function") or {}).get("name")) for tool in body.get("tools") or ()]
+    functions: list[JSON] = [tool.get("function") or {} for tool in body.get("tools") or ()]
+    names = [str(function.get("name")) for function in functions]
     problems += _settings_problems(body, names)
     if not names:
         chosen = [key for key in ("tool_choice", "parallel_tool_calls") if key in body]
@@ -74,7 +76,8 @@ def _settings_problems(body: JSON, names: Sequence[str]) -> Iterator[str]:
     choice: Any = body.get("tool_choice")
     if isinstance(choice, dict):
         given = cast(JSON, choice)
-        wanted = str(given.get("name") or (given.get("function") or {}).get("name"))
+        function: JSON = given.get("function") or {}
+        wanted = str(given.get("name") or function.get("name"))
         if wanted not in names:
             yield f"Tool choice '{wanted}' not found in 'tools' parameter."
     elif choice not in (None, "auto", "none", "required"):
