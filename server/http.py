@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from .. import __version__
 from . import (
     http_chat,
     http_compact,
@@ -28,6 +30,7 @@ from . import (
 from .call import Call, Endpoint
 from .errors import WireError, told
 from .guard import principal_of
+from .openapi import document
 from .replies import answer, problem
 from .service import Service
 from .upgrade import Upgrade
@@ -41,8 +44,15 @@ async def models(call: Call) -> Response:
     return answer({"object": "list", "data": data})
 
 
-ENDPOINTS: Final = (
+async def described(call: Call) -> Response:
+    """The OpenAPI document."""
+    found = await to_thread.run_sync(document, ENDPOINTS, __version__)
+    return Response(found, media_type="application/json")
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", "/v1/models", models),
+    Endpoint("GET", "/v1/openapi.json", described),
     *http_compact.ENDPOINTS,
     *http_responses.ENDPOINTS,
     *http_conversations.ENDPOINTS,

@@ -39,6 +39,7 @@ async def ask(client: AsyncOpenAI, model: str) -> None:
 
 async def leave_and_come_back(client: AsyncOpenAI, model: str) -> None:
     """A response in the background goes on without its client, who takes it up where it left it."""
+    event: Any = None
     events: Any = await client.responses.create(model=model, input="in the background", background=True, stream=True)
     async for event in events:
         if event.type == "response.in_progress":
