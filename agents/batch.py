@@ -59,6 +59,10 @@ class Batch:
         """Whether nothing would be lost without it."""
         return not (self.events or self.added or self.changed or self.taken) and self.agent is None
 
+    def written(self) -> Batch:
+        """What is left of it when it has been written: where the turn is."""
+        return Batch(next_sequence=self.next_sequence, state=self.state, usage=self.usage, current=self.current)
+
     def without_last_event(self) -> Batch:
         """The same, but the response has not said its last event."""
         return replace(self, events=self.events[:-1], next_sequence=self.next_sequence - 1)

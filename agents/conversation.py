@@ -48,7 +48,7 @@ ORIGINAL: Statement = Statement(
 SET_COUNTERS: Statement = Statement(
     sa.update(conversation)
     .where(conversation.c.id == p("id"))
-    .values(last_item=p("last_item"), last_label=p("last_label"), meta=p("meta"), stored=p("stored"), head=p("head"))
+    .values(last_item=p("last_item"), last_label=p("last_label"), meta=p("meta"), head=p("head"))
 )
 ECHOED: Statement = Statement(
     sa.select(item.c.conversation_id)
@@ -121,13 +121,18 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
     assert previous is not None
     agent, meta, labels, stored, last_item, desk = row
     forked = conversations.create_conversation(
-        conn, tenant=new.tenant, desk=desk, agent=_agent_after(previous, agent), unattended_limit=new.unattended_limit
+        conn,
+        tenant=new.tenant,
+        desk=desk,
+        agent=_agent_after(previous, agent),
+        unattended_limit=new.unattended_limit,
+        stored=stored,
     )
     last = conn.one(LAST_POSITION, {"response_id": previous["id"], "conversation_id": original})
     until = int(last_item) if last is None or last[0] is None else int(last[0])  # it has not begun: all is before it
     conn.run(COPY, {"to": forked, "from": original, "until": until})
     result_storage.copy(conn, original, forked)
-    counters = {"last_item": until, "last_label": labels, "meta": meta, "stored": stored, "head": previous["id"]}
+    counters = {"last_item": until, "last_label": labels, "meta": meta, "head": previous["id"]}
     conn.run(SET_COUNTERS, {"id": forked, **counters})
     required.copy(conn, original, forked)
     summary_storage.carry_over(conn, original, forked, until)

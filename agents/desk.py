@@ -30,9 +30,10 @@ from .team import Team
 if TYPE_CHECKING:  # defining a desk does not pay for what runs it: that is imported when it is run
     from ..broker.database import Database
     from ..broker.filing import Filed
-    from ..broker.runs import Handler
+    from ..broker.retention import Keep
     from ..broker.worker import Worker
     from .caller import RunOptions
+    from .hosting import Application, Hosting
 
 D = TypeVar("D", default=None)
 T = TypeVar("T")
@@ -225,39 +226,35 @@ class Desk(Generic[D]):
         grace: float = 10.0,
         schedules: bool = True,
         webhook_secret: str = "",
+        keep: Keep | None = None,
     ) -> Worker:
         """A worker for this desk's turns and tasks; start it, and stop it before the database is closed.
 
         ``turns`` and ``tasks`` are slots, of which either may be 0; ``queues``: those whose tasks it runs, None for
-        all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use);
-        ``schedules``: whether it files tasks that have a `cron=` when they are due.
-        ``webhook_secret`` (whsec_…) signs what webhooks are told.
+        all; ``lease`` is in seconds, ``grace`` too (what a cancelled or drained run may still use); ``schedules``:
+        whether it files tasks that have a `cron=` when they are due. ``webhook_secret`` (whsec_…) signs what webhooks
+        are told; ``keep`` says what is kept of the event log.
         """
-        from ..broker.functions import FunctionRuns
-        from ..broker.webhooks import Sender
-        from ..broker.worker import Worker
-        from .summary_runs import SummaryRuns
-        from .summary_storage import task_name
-        from .turn_runs import TurnRuns
+        from .staff import worker_of
 
-        team = self.team()
-        runs = TurnRuns(team, self.entry.name)
-        functions = FunctionRuns(self.tasks, lambda: self.dependencies)
-        work: dict[str, Handler] = {**dict.fromkeys(self.tasks, functions), **dict.fromkeys(self.agents, runs)}
-        work[task_name(self.name)] = SummaryRuns(team, self.entry.name)
-        return Worker(
+        return worker_of(
+            self,
             database,
-            {self.name: runs},
-            work,
-            turn_slots=turns,
-            task_slots=tasks,
+            turns=turns,
+            tasks=tasks,
             queues=queues,
             lease=lease,
             grace=grace,
-            schedules=self.tasks.values() if schedules else (),
-            webhooks=Sender(database, webhook_secret),
-            closing=self.aclose,
+            schedules=schedules,
+            webhook_secret=webhook_secret,
+            keep=keep,
         )
+
+    def asgi(self, **options: Unpack[Hosting]) -> Application:
+        """An ASGI application: ``app.mount("/desk", desk.asgi())``. See `Hosting`. Raises ValidationError."""
+        from .hosting import hosted
+
+        return hosted(self, **options)
 
     async def aclose(self) -> None:
         """Closes the models' connections."""

@@ -41,6 +41,10 @@ class Wanted:
 def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wanted) -> CallOutput:
     """Files a task, once per response and call; a live twin is returned instead. Raises LeaseLost."""
     row = queue.held_row(conn, ref.claim, ref.conversation_id)
+    if batch.begins:  # the first event of a conversation is its response's: from there on a client follows it
+        storage.save(conn, ref, batch)
+        count(conn, ref, batch)
+        batch = batch.written()
     request = wanted.request
     created_by = f"{ref.response_id}/{wanted.call_id}"
     task = rows.by_creator(conn, created_by)

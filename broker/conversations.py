@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from ..tasks.request import new_id
 from . import tenants, turns
 from .connection import Connection
 from .errors import PreviousResponseNotFound
+from .failpoints import operation
 from .statements import Statement, defaults, insert_row, p, table
 from .tables import Conversation, Turn
 
@@ -27,17 +29,32 @@ CONTINUED: Statement = Statement(
     .where(turn.c.previous_id == p("previous_id"), turn.c.started_by == "create", turn.c.conversation_id == p("id"))
     .limit(1)
 )
+SET_EXPIRY: Statement = Statement(
+    sa.update(conversation)
+    .where(conversation.c.id == p("id"), conversation.c.kept_until.is_not(None))
+    .values(kept_until=p("at"))
+)
 CONVERSATION_DEFAULTS: Final = defaults(Conversation)
+UNSTORED_SECONDS: Final = 600.0  # that a conversation which is not stored outlives its connection
 
 
 def create_conversation(
     conn: Connection, *, tenant: str, desk: str, metadata: dict[str, str] | None = None, **values: Any
 ) -> str:
-    """Inserts a conversation and returns its id."""
+    """Inserts a conversation and returns its id. One that is not stored lives as long as `keep_unstored` is called."""
     conversation_id = new_id("conv")
     row = {**CONVERSATION_DEFAULTS, "id": conversation_id, "tenant": tenant, "desk": desk, "created_at": conn.wall()}
+    if not values.get("stored", 1):
+        row["kept_until"] = conn.now() + UNSTORED_SECONDS
     conn.run(INSERT_CONVERSATION, {**row, "meta": to_json(metadata or {}).decode(), **values})
     return conversation_id
+
+
+@operation
+def keep_unstored(conn: Connection, ids: Collection[str]) -> None:
+    """Conversations that are not stored are kept for ten minutes from now: their connection is there, or ends now."""
+    for one in sorted(ids):
+        conn.run(SET_EXPIRY, {"id": one, "at": conn.now() + UNSTORED_SECONDS})
 
 
 def continue_from(conn: Connection, response_id: str, tenant: str) -> str:

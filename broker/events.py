@@ -51,6 +51,7 @@ DELTAS: Statement = Statement(
     .where(_row.c.conversation_id == p("id"), _row.c.deltas_of == p("item_id"))
     .order_by(_row.c.first)
 )
+FIRST: Statement = Statement(sa.select(sa.func.min(_row.c.first)).where(_row.c.conversation_id == p("id")))
 LAST: Statement = Statement(sa.select(_conversation.c.last_cursor).where(_conversation.c.id == p("id")))
 
 
@@ -129,6 +130,17 @@ def read_after(conn: Connection, conversation_id: str, cursor: int, limit: int =
     start = -1 if before is None or before[0] is None else int(before[0]) - 1
     rows = conn.all(READ, {"id": conversation_id, "cursor": cursor, "from": start, "limit": min(limit, READ_LIMIT)})
     return [Events(conversation_id, int(row[0]), int(row[1]), str(row[2]), str(row[3])) for row in rows]
+
+
+def removed_until(conn: Connection, conversation_id: str) -> int:
+    """The cursor up to which retention has removed the log: 0 while it is whole, but for deltas. See ``retention``."""
+    row = conn.one(FIRST, {"id": conversation_id})
+    return 0 if row is None or row[0] is None else int(row[0]) - 1
+
+
+def resume(conn: Connection, conversation_id: str, cursor: int, limit: int = READ_LIMIT) -> tuple[int, list[Events]]:
+    """As `read_after`, and `removed_until`, of one moment."""
+    return removed_until(conn, conversation_id), read_after(conn, conversation_id, cursor, limit)
 
 
 def last_cursor(conn: Connection, conversation_id: str) -> int | None:

@@ -20,6 +20,7 @@ from ..tasks.table import Task
 from . import line, rows
 from .connection import Connection
 from .endings import end, waiters_of
+from .events import drop_deltas
 from .failpoints import operation
 from .filing import Filed as Filed
 from .filing import Origin as Origin
@@ -224,4 +225,6 @@ def report(conn: Connection, claim: Claim, *, progress: float | None, message: s
     row.update(progress=progress, message=message, log_tail=to_json(list(log_tail)).decode())
     conn.run(PROGRESS, row)
     if told:
+        if claim.conversation_id is not None:
+            drop_deltas(conn, claim.conversation_id, claim.task_id)  # this says more than what came before it
         rows.tell(conn, row, "updated", passing=True)

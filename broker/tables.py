@@ -36,7 +36,7 @@ class Conversation(Base, table=True):
     desk: str = ""  # whose turns these are
     unattended_limit: int = 8  # turns in a row that notices may start
     stored: int = 1
-    kept_until: float | None = None  # of one that is not stored, by wall time; put off while its client is there
+    kept_until: float | None = None  # of one that is not stored, on the database's clock; put off by its connection
     created_at: float = 0.0
 
     last_cursor: int = 0  # of the event log

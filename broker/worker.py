@@ -50,7 +50,8 @@ class Worker:
     ``start`` and ``stop`` may be called from any thread but the worker's own. ``lease`` and ``poll`` are in seconds;
     ``grace`` too: how long a run that is asked to stop may take. ``queues``: those whose tasks it runs (None: all);
     turns are in none. ``schedules``: functions that it files at the ticks of their schedules. ``webhooks`` sends what
-    webhooks are to be told. ``closing`` is awaited in the worker's loop at its end.
+    webhooks are to be told. ``beside`` runs beside its work, each until the event is set. ``closing`` is awaited in the
+    worker's loop at its end.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Worker:
         queues: Collection[str] | None = None,
         schedules: Iterable[TaskFunction[..., Any]] = (),
         webhooks: Sender | None = None,
+        beside: Iterable[Callable[[asyncio.Event], Coroutine[Any, Any, None]]] = (),
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._slots = (Slots("turn", turn_slots, turns), Slots("task", task_slots, tasks))
         self._lease, self._grace, self._poll, self._closing = lease, grace, poll, closing
-        self._webhooks = webhooks
+        self._webhooks, self._beside = webhooks, tuple(beside)
         self.owner = Owner.here()
         self._claims = Claims(database, self.owner, lease=lease, poll=poll, queues=queues)
         self._presence = Presence(
@@ -142,6 +144,8 @@ class Worker:
                 group.start_soon(self._hear_cancels)
                 if self._webhooks is not None:
                     group.start_soon(self._webhooks.run, self._draining)
+                for one in self._beside:
+                    group.start_soon(one, self._draining)
                 ready.set_result(None)
                 await self._draining.wait()
                 await self._finish_running()

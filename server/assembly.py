@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..agents.desk import Desk
 from ..agents.errors import DeskError
 from ..agents.prices import Price
 from ..broker.database import Database
 from ..broker.opening import open_patiently
+from ..broker.retention import DAY, Keep
 from ..tasks.errors import InvalidOption
 from . import tokens
 from .door import Authenticate, Door
@@ -26,6 +27,9 @@ from .stopping import StopSignals
 if TYPE_CHECKING:
     from ..agents.model import Model
     from ..broker.worker import Worker
+
+
+DATABASE: Final = "sqlite:///frontdesk.db"
 
 
 def find_desk(where: str) -> Desk[Any]:
@@ -91,7 +95,7 @@ def demo_desk(folder: Path, state: Path) -> Desk[Any]:
 
 
 @contextmanager
-def open_database(settings: Settings, default: str = "sqlite:///frontdesk.db") -> Generator[Database]:
+def open_database(settings: Settings, default: str = DATABASE) -> Generator[Database]:
     """The database, closed at the end. Raises a DatabaseError that says what to do."""
     database = open_patiently(
         settings.database or default,
@@ -183,6 +187,7 @@ def worker_of(desk: Desk[Any], database: Database, settings: Settings) -> Worker
         queues=settings.listed_queues,
         grace=settings.grace_seconds,
         webhook_secret=settings.webhook_secret.get_secret_value(),
+        keep=Keep(seconds=settings.keep_events_days * DAY, events=settings.keep_events),
     )
 
 

@@ -1,10 +1,11 @@
-"""`frontdesk chat` without its terminal: a dialog over a link, what it remembers, and how a script at a pipe talks."""
+"""`frontdesk chat` without its terminal: a client, what it remembers, and how a script at a pipe talks."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -13,11 +14,12 @@ import anyio.to_thread
 from anyio import CancelScope
 
 from ..agents.approvals import decision
+from .client import Client
 from .commands import Exit
-from .dialog import OVER, Dialog, Ended, News, Refused, Remark, TaskNews
+from .dialog import OVER, Dialog
 from .errors import AddressError
-from .link import Link
-from .remote import Remote, RemoteError
+from .news import Ended, News, Refused, Remark, TaskNews
+from .remote import RemoteError
 
 NOTICE_SECONDS: Final = 10.0  # for the desk to say that a task has ended
 
@@ -29,15 +31,16 @@ class Chat:
         self, address: str, dialog: Dialog, show: Callable[[News], None], *, memory: Path, token: str = ""
     ) -> None:
         self.dialog, self.failed = dialog, False
-        self.link = Link(address, dialog, self._news, token=token)
-        self._remote, self._memory, self._show = Remote(address, token), memory, show
+        self.client = Client(address, token=token, dialog=dialog, show=self._news)
+        self._memory, self._show = memory, show
         self._problem: AddressError | None = None
 
     async def run(self, talk: Callable[[], Awaitable[None]]) -> Exit:
         """Stays connected while ``talk`` runs. Raises AddressError when there is no server, or no more."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._stay_connected, group.cancel_scope)
-            await self._recall_tasks()
+        async with self.client, anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope)
+            with suppress(AddressError, RemoteError):  # who watches finds out, and says so
+                await self.client.tasks()  # what was running when the conversation was left; its news come later
             await talk()
             group.cancel_scope.cancel()
         self._remember()
@@ -49,39 +52,23 @@ class Chat:
         """Sends what a person says; a yes or a no is the answer to what waits for an approval, if anything does."""
         decided = decision(line) if self.dialog.approvals else None
         if decided is None:
-            self.link.say(line)
+            self.client.say(line)
             return
-        self.link.decide(approve=decided["approve"], reason=decided["reason"])
+        oldest = next(iter(self.dialog.approvals))
+        self.client.decide(oldest, approve=decided["approve"], reason=decided["reason"] or "")
         for one in self.dialog.asked()[:1]:  # the next one
             self._show(one)
 
-    async def tasks(self) -> list[dict[str, Any]]:
-        """The conversation's tasks, as the server knows them, oldest first. Raises AddressError, RemoteError."""
-        if self.dialog.conversation is None:
-            return []
-        found = await anyio.to_thread.run_sync(
-            lambda: self._remote.get("tasks", conversation=self.dialog.conversation, limit=100)
-        )
-        return list(reversed(found["data"]))
-
-    async def _stay_connected(self, chat: CancelScope) -> None:
+    async def _watch(self, chat: CancelScope) -> None:
         try:
-            await self.link.run()
+            await self.client.until(lambda: False)
         except AddressError as error:
             self._problem = error
             chat.cancel()
 
-    async def _recall_tasks(self) -> None:
-        """What was running when the conversation was left; news about it comes after the last cursor seen."""
-        try:
-            for task in await self.tasks():
-                self.dialog.tasks.setdefault(task["id"], task)
-        except (AddressError, RemoteError):
-            return  # the link finds out, and says so
-
     def _news(self, news: News) -> None:
         match news:
-            case Ended(_, "failed", _) | Refused():
+            case Ended(_, "failed") | Refused():
                 self.failed = True
             case TaskNews("finished", task) if task["status"] in OVER - {"succeeded", "cancelled"}:
                 self.failed = True
@@ -106,7 +93,7 @@ class Chat:
         while line := await anyio.to_thread.run_sync(lines.readline, abandon_on_cancel=True):
             if line.strip():
                 self.say(line.strip())
-                await self.link.until(lambda: not self.dialog.is_waiting)
+                await self.client.until(lambda: not self.dialog.is_waiting)
         await self._wait_for_tasks()
 
     async def _wait_for_tasks(self) -> None:
@@ -124,12 +111,12 @@ class Chat:
 
     async def _settled(self) -> list[str]:
         """Waits until the tasks that there are now have ended; their ids."""
-        filed = [task["id"] for task in await self.tasks()]
-        await self.link.until(lambda: all(map(self._is_over, filed)))
+        filed = [task["id"] for task in await self.client.tasks()]
+        await self.client.until(lambda: all(map(self._is_over, filed)))
         with anyio.move_on_after(NOTICE_SECONDS):
-            await self.link.until(lambda: not self.dialog.untold)
+            await self.client.until(lambda: not self.dialog.untold)
         self.dialog.untold.clear()
-        await self.link.until(lambda: not self.dialog.running)
+        await self.client.until(lambda: not self.dialog.running)
         return filed
 
     def _is_over(self, task_id: str) -> bool:

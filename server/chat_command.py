@@ -14,9 +14,10 @@ from rich.console import Console
 from .assembly import choose_desk, make_state, open_database, service_of, state_of
 from .chat import Chat, recall, stdin_lines
 from .commands import Exit
-from .dialog import Dialog, Remark
+from .dialog import Dialog
 from .embedded import embedded
 from .errors import AddressError
+from .news import Remark
 from .render import Screen
 from .serving import listen
 from .settings import DEFAULT_HOST, Settings

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 import anyio
+from anyio.abc import TaskGroup
 from starlette.types import Receive, Send
 
 from ..broker.errors import DatabaseError
@@ -25,6 +26,8 @@ from .websocket import Transport
 from .writer import Writer
 
 BAD: Final = frozenset({400, 404, 413})  # what counts towards being closed for bad messages
+KEEP_SECONDS: Final = 120.0  # after which conversations that are not stored are kept for longer
+LAST_SECONDS: Final = 2.0  # for doing so when the connection has ended
 PASSING: Final = frozenset({409, 429, 503})  # errors after which a chain may still be continued
 
 
@@ -34,14 +37,16 @@ class Connection:
     def __init__(self, session: Session, receive: Receive, send: Send, transport: Transport | None = None) -> None:
         self._session, self._limits, self._receive = session, session.limits, receive
         self._follows = Follows()
+        self._group: TaskGroup
         self._writer = Writer(session, self._follows, send, transport)
         self._measures = session.database.measures
-        self._draining = self._over = False
+        self._draining = self._over = self._keeping = False
 
     async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
         """Returns when the connection has ended, whoever ended it."""
         try:
             async with anyio.create_task_group() as group:
+                self._group = group
                 group.start_soon(self._write, group.cancel_scope)
                 for subscription in subscriptions:
                     await self._handle(subscription)
@@ -49,10 +54,19 @@ class Connection:
                 group.cancel_scope.cancel()
         finally:
             self._writer.stop()
+            with anyio.move_on_after(LAST_SECONDS, shield=True), suppress(DatabaseError):
+                await self._session.keep_chains()  # their ten minutes begin now
 
     async def _write(self, connection: anyio.CancelScope) -> None:
         await self._writer.run()
         connection.cancel()
+
+    async def _keep_chains(self) -> None:
+        """Keeps what is not stored for as long as the connection is there."""
+        while True:
+            await anyio.sleep(KEEP_SECONDS)
+            with suppress(DatabaseError):
+                await self._session.keep_chains()
 
     def drain(self, seconds: float) -> None:
         """Takes no new input from now on, and tells the client when it will be closed."""
@@ -101,7 +115,8 @@ class Connection:
         except Exception as error:
             problem = told(error)
             if isinstance(message, Steer):
-                self._return(returned(error, previous_response_id=message.previous_response_id, input=message.given))
+                failed = returned(error, previous_response_id=message.previous_response_id, input=message.given)
+                self._return(failed, message.input_id)
             else:
                 self._tell(problem, *_address(message))
             if isinstance(message, Create):
@@ -113,9 +128,9 @@ class Connection:
         self._measures.count("error", problem.code)
         self._writer.say(outgoing.error(problem, lane, input_id))
 
-    def _return(self, failed: SteerFailed) -> None:
+    def _return(self, failed: SteerFailed, input_id: str | None = None) -> None:
         self._measures.count("error", failed.code)
-        self._writer.say(outgoing.steer_failed(failed, self._follows.lane(failed.previous_response_id)))
+        self._writer.say(outgoing.steer_failed(failed, self._follows.lane(failed.previous_response_id), input_id))
 
     async def _fail_chain(self, previous_response_id: object, problem: WireError) -> None:
         """A continuation that failed drops a chain that is not stored."""
@@ -148,6 +163,9 @@ class Connection:
         self._follows.ask()
         try:
             found = await self._session.create(message, self._writer.listen)
+            if self._session.chains and not self._keeping:
+                self._keeping = True
+                self._group.start_soon(self._keep_chains)
             if found.position and not found.repeated:
                 self._writer.say(outgoing.accepted(found, message.lane))
             self._follows.create(
@@ -163,7 +181,8 @@ class Connection:
         self._follows.ask()
         try:
             found = await self._session.steer(message, self._writer.listen)
-            self._writer.say(outgoing.steer_accepted(found, target, self._follows.lane(target)))
+            lane = self._follows.lane(target)
+            self._writer.say(outgoing.steer_accepted(found, target, lane, message.input_id))
             self._follows.steer(found.conversation_id, target, found.response_id, found.cursor, repeated=found.repeated)
         finally:
             self._follows.answer()

@@ -9,22 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from .news import Asked as Asked
-from .news import Called as Called
-from .news import Ended as Ended
-from .news import Moved as Moved
-from .news import News as News
-from .news import Refused as Refused
-from .news import Remark as Remark
-from .news import Said as Said
-from .news import TaskNews as TaskNews
+from .news import JSON, Asked, Called, Ended, Moved, News, Refused, Remark, Said, TaskNews
 from .outgoing import TERMINAL
 
-JSON: TypeAlias = dict[str, Any]
-
+TOO_LATE: Final = frozenset({"response_already_completed", "response_not_active"})  # for a steer
 OVER: Final = frozenset({"succeeded", "failed", "cancelled", "held"})
 ENDINGS: Final = {"response.completed": "completed", "response.failed": "failed", "response.incomplete": "incomplete"}
 
@@ -42,39 +33,55 @@ class Dialog:
     untold: set[str] = field(default_factory=set[str])  # labels of tasks that have ended, and no agent has said so
     approvals: dict[str, JSON] = field(default_factory=dict[str, JSON])  # requests without an answer, oldest first
     ahead: set[int] = field(default_factory=set[int])  # cursors after ``cursor`` that have been seen
-    _following: bool = False  # the subscription is confirmed: from then on events come in the log's order
+    following: bool = False  # the subscription is confirmed: from then on events come in the log's order
     _told: set[str] = field(default_factory=set[str])
     _agents: dict[str, str] = field(default_factory=dict[str, str])  # item -> who
     _shown: dict[str, int] = field(default_factory=dict[str, int])  # item -> characters
 
     # --- what goes out
 
-    def say(self, text: str) -> JSON:
+    def say(self, given: str | list[JSON], **fields: Any) -> JSON:
         """The message that sends an input; it is kept until the server has it."""
-        return self._send(text)
+        input_id = _new_id()
+        message: JSON = {"type": "response.create", "input": given, "metadata": {"frontdesk:input_id": input_id}}
+        if self.conversation is not None:
+            message["conversation"] = self.conversation
+        self.inputs[input_id] = {**message, **fields}
+        return self.inputs[input_id]
+
+    def steer(self, text: str) -> JSON:
+        """The message that says this to what is being answered, kept as `say` does; when nothing is, that of `say`."""
+        if not self.running:
+            return self.say(text)
+        target = next(reversed(self.running))
+        message: JSON = {"type": "response.steer", "previous_response_id": target, "input": text}
+        message["frontdesk:input_id"] = _new_id()
+        self.inputs[input_id_of(message)] = message
+        return message
+
+    def approve(self, request_id: str, *, approve: bool, reason: str = "") -> JSON:
+        """The message that answers an `Asked`, kept as `say` does."""
+        self.approvals.pop(request_id, None)
+        given: JSON = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
+        return self.say([{**given, "reason": reason} if reason else given])
 
     def decide(self, *, approve: bool, reason: str | None) -> None:
         """The person has decided about the oldest request; it is sent as `say` sends."""
-        request_id = next(iter(self.approvals))
-        del self.approvals[request_id]
-        answer = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
-        self._send([{**answer, "reason": reason} if reason else answer])
+        self.approve(next(iter(self.approvals)), approve=approve, reason=reason or "")
 
     def asked(self) -> list[Asked]:
         """What waits for the person's approval."""
         return [_asked(one) for one in self.approvals.values()]
 
-    def _send(self, given: str | list[JSON]) -> JSON:
-        input_id = f"in_{secrets.token_hex(8)}"
-        message: JSON = {"type": "response.create", "input": given, "metadata": {"frontdesk:input_id": input_id}}
-        if self.conversation is not None:
-            message["conversation"] = self.conversation
-        self.inputs[input_id] = message
-        return message
+    @property
+    def ready(self) -> list[tuple[str, JSON]]:
+        """Inputs that can be sent: while it is not known which conversation it will be, only the first."""
+        found = list(self.inputs.items())
+        return found if self.conversation is not None else found[: 0 if self.answers else 1]
 
     def connect(self) -> str:
         """A new connection is made: the query of its upgrade asks for what follows the last event that was seen."""
-        self._following = False
+        self.following = False
         if self.conversation is None:
             return ""
         after = {} if self.cursor is None else {"after": str(self.cursor)}
@@ -109,7 +116,7 @@ class Dialog:
         if cursor is not None and self._seen_before(event["conversation"], cursor):
             return []
         found = list(self._meaning(event))
-        if cursor is not None and self._following and not self.is_waiting:
+        if cursor is not None and self.following and not self.is_waiting:
             self.cursor = max(cursor, self.cursor or 0)
             self.ahead = {one for one in self.ahead if one > cursor} if self.ahead else self.ahead
         return found
@@ -131,6 +138,8 @@ class Dialog:
             yield self._ended(event)
         elif kind.startswith("frontdesk:task."):
             yield self._task(kind.removeprefix("frontdesk:task."), event["task"])
+        elif kind.startswith("response.steer."):
+            yield from self._steered(kind, event)
         elif kind.startswith("response."):
             yield from self._said(kind, event)
         elif kind == "error":
@@ -153,12 +162,14 @@ class Dialog:
     def _ended(self, event: JSON) -> Ended:
         response = event["response"]
         self.running.pop(response["id"], None)
-        self.answers = {one: other for one, other in self.answers.items() if other != response["id"]}
+        inputs = tuple(one for one, answer in self.answers.items() if answer == response["id"])
+        for one in inputs:
+            del self.answers[one]
         self.untold -= self._told
         self._told.clear()
         self._agents.clear()
         self._shown.clear()
-        return Ended(response["id"], response["status"], _problem(response))
+        return Ended(response["id"], response["status"], _problem(response), response, inputs)
 
     def _task(self, what: str, task: JSON) -> TaskNews:
         self.tasks[task["id"]] = task
@@ -204,14 +215,30 @@ class Dialog:
                 yield message
             return
         self.inputs.pop(input_id, None)
-        yield Refused(input_id, error["message"])
+        yield Refused(input_id, error["message"], str(error["code"]))
+
+    def _steered(self, kind: str, event: JSON) -> Iterator[News | JSON]:
+        """A steer is accepted, or comes too late: then it is said as something new, under its own name still."""
+        input_id = str(event.get("input_id", ""))
+        steer = self.inputs.pop(input_id, None)
+        if steer is None:
+            return
+        if kind == "response.steer.accepted":
+            self.answers[input_id] = event["response_id"]
+        elif event["error"]["code"] in TOO_LATE:
+            self.inputs[input_id] = message = self.say(steer["input"])
+            del self.inputs[input_id_of(message)]
+            message["metadata"]["frontdesk:input_id"] = input_id
+            yield message
+        else:
+            yield Refused(input_id, event["error"]["message"], str(event["error"]["code"]))
 
     def _other(self, kind: str, event: Mapping[str, Any]) -> Iterator[News]:
         if kind == "frontdesk:accepted" and event["input_id"] in self.inputs:
             self.answers[event["input_id"]] = event["response_id"]
             del self.inputs[event["input_id"]]
         elif kind == "frontdesk:subscribed":
-            self._following = True
+            self.following = True
             self.cursor = int(event["cursor"]) if self.cursor is None else self.cursor
         elif kind == "frontdesk:agent.changed":
             yield Moved(event["to"])
@@ -223,7 +250,18 @@ class Dialog:
 
 def _asked(request: JSON) -> Asked:
     label, name = request["server_label"], request["name"]
-    return Asked(_agent(request), name if label == "desk" else f"{label}.{name}", request["arguments"])
+    tool = name if label == "desk" else f"{label}.{name}"
+    return Asked(_agent(request), tool, request["arguments"], request["id"])
+
+
+def input_id_of(message: JSON) -> str:
+    """The name of an input, of the message that sends it."""
+    found = message.get("frontdesk:input_id") or message["metadata"]["frontdesk:input_id"]
+    return str(found)
+
+
+def _new_id() -> str:
+    return f"in_{secrets.token_hex(8)}"
 
 
 def _part(of: JSON, name: str) -> JSON:

@@ -10,6 +10,7 @@ FrontdeskError
     ├── ForbiddenOrigin       403 forbidden_origin
     ├── OperatorWanted        403 operator_required
     ├── ModelNotFound         404 model_not_found
+    ├── ResponseExpired       404 response_not_found
     ├── MessageTooLarge       413 message_too_large
     ├── UnsupportedEncoding   415 invalid_request
     ├── RateLimited           429 rate_limit_exceeded
@@ -111,6 +112,14 @@ class ModelNotFound(WireError):
     def __init__(self, wanted: str, known: Iterable[str]) -> None:
         message = f"model {wanted!r} not found; this desk answers to {', '.join(known)}"
         super().__init__(404, "model_not_found", message, param="model")
+
+
+class ResponseExpired(WireError):
+    """The input was answered, and the events of the answer are not kept any more."""
+
+    def __init__(self, response_id: str) -> None:
+        message = f"this input was answered by {response_id}, whose events are not kept any more; do not send it again"
+        super().__init__(404, "response_not_found", message)
 
 
 class MessageTooLarge(WireError):

@@ -198,6 +198,12 @@ class Follows:
             self._join(follower, stream)
         return (stream.lane,)
 
+    def skip(self, follower: Follower, until: int) -> bool:
+        """What comes up to this cursor is not there any more; whether the subscription is to be told."""
+        told = follower.subscribed_after is not None and follower.subscribed_after < until
+        follower.position = max(follower.position, until)
+        return told
+
     def _may_become_own(self, follower: Follower, response_id: str) -> bool:
         if not response_id or response_id in self._own or follower in self._again:
             return False

@@ -31,6 +31,7 @@ from .call import Call, Endpoint
 from .errors import WireError, told
 from .guard import principal_of
 from .openapi import document
+from .page import page
 from .replies import answer, problem
 from .service import Service
 from .upgrade import Upgrade
@@ -75,6 +76,7 @@ def routes(service: Service) -> list[BaseRoute]:
         return answer({"status": "ready"}) if why is None else answer({"status": "not ready", "why": why}, 503)
 
     return [
+        Route("/", page),
         Route("/healthz", alive),
         Route("/readyz", ready),
         WebSocketRoute("/v1/responses", Upgrade(service)),

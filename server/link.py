@@ -1,4 +1,7 @@
-"""A client's WebSocket to a server, which comes back when it is lost. What is said over it is the dialog's business."""
+"""A client's WebSocket to a server, which comes back when it is lost. What is said over it is the dialog's business.
+
+It works with websockets 15 to 17.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ import json
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from .dialog import Dialog, News, Remark
+from .auth import is_loopback
+from .dialog import Dialog
 from .errors import AddressError
+from .news import News, Remark
 
 FIRST_DELAY: Final = 0.2
 LONGEST_DELAY: Final = 5.0
@@ -28,21 +34,21 @@ class Link:
     ) -> None:
         scheme, _, rest = address.rstrip("/").removesuffix("/v1").partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/responses"
+        self._proxy: Literal[True] | None = None if is_loopback(_host(rest)) else True  # that of the environment
         self._address, self._dialog, self._show, self._token = address, dialog, show, token
         self._patience = patience
         self._outbox: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
 
-    def say(self, text: str) -> None:
-        """Sends an input, now or as soon as there is a connection, and again until the server is known to have it."""
-        self._dialog.say(text)
+    def look(self) -> None:
+        """The dialog holds an input more: it is sent as soon as there is a connection, and again until the server is
+        known to have it."""
         self._wake.set()
 
-    def decide(self, *, approve: bool, reason: str | None) -> None:
-        """As `say`: what a person has decided about the oldest request for an approval."""
-        self._dialog.decide(approve=approve, reason=reason)
-        self._wake.set()
+    def wake_waiters(self) -> None:
+        """Has `until` make its tests again."""
+        self._changed.set()
 
     def send(self, message: dict[str, Any]) -> None:
         """Sends another message as soon as there is a connection."""
@@ -89,7 +95,8 @@ class Link:
 
     def _connect(self) -> connect:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
-        return connect(self._url + self._dialog.connect(), additional_headers=headers, max_size=None)
+        url = self._url + self._dialog.connect()
+        return connect(url, additional_headers=headers, max_size=None, proxy=self._proxy)
 
     async def _talk(self, socket: ClientConnection) -> None:
         async with anyio.create_task_group() as group:
@@ -103,7 +110,7 @@ class Link:
         sent: set[str] = set()  # over this connection
         with suppress(ConnectionClosed):
             while True:
-                for input_id, message in list(self._dialog.inputs.items()):
+                for input_id, message in self._dialog.ready:
                     if input_id not in sent:
                         sent.add(input_id)
                         await socket.send(json.dumps(message))
@@ -120,6 +127,14 @@ class Link:
             else:
                 self._show(news)
         self._changed.set()
+        self._wake.set()  # what waited for the conversation's name can go now
+
+
+def _host(rest: str) -> str:
+    try:
+        return urlsplit(f"//{rest}").hostname or ""
+    except ValueError:  # connecting says what is wrong with it
+        return ""
 
 
 def _reason(error: InvalidStatus) -> str:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 JSON: TypeAlias = dict[str, Any]
@@ -31,11 +31,12 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call waits for the person's approval."""
+    """A call waits for the person's approval. ``request_id`` is what the answer names."""
 
     agent: str
     tool: str
     arguments: str
+    request_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,14 @@ class TaskNews:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A response has ended; ``problem`` says why when it did not complete."""
+    """A response has ended; ``problem`` says why when it did not complete. ``response`` is the whole of it, ``inputs``
+    what it has answered of what was said here."""
 
     response_id: str
     status: str
     problem: str = ""
+    response: JSON = field(default_factory=dict[str, Any], compare=False, repr=False)
+    inputs: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Refused:
 
     input_id: str
     message: str
+    code: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

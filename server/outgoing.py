@@ -58,29 +58,35 @@ def accepted(found: Accepted, lane: Lane) -> str:
     )  # fmt: skip
 
 
-def steer_accepted(found: SteerAccepted, target: str, lane: Lane) -> str:
+def steer_accepted(found: SteerAccepted, target: str, lane: Lane, input_id: str | None = None) -> str:
     """Its successor's ``response.created`` is the moment the input enters the conversation."""
-    return _text(
-        lane,
-        {
-            "type": "response.steer.accepted", "sequence_number": found.sequence_number,
-            "steer": {"id": found.steer_id, "previous_response_id": target},
-            "response_id": found.response_id, "conversation": found.conversation_id,
-        },
-    )  # fmt: skip
+    event: dict[str, Any] = {
+        "type": "response.steer.accepted", "sequence_number": found.sequence_number,
+        "steer": {"id": found.steer_id, "previous_response_id": target},
+        "response_id": found.response_id, "conversation": found.conversation_id,
+    }  # fmt: skip
+    return _text(lane, event if input_id is None else {**event, "input_id": input_id})
 
 
-def steer_failed(problem: SteerFailed, lane: Lane) -> str:
+def steer_failed(problem: SteerFailed, lane: Lane, input_id: str | None = None) -> str:
     """Returns the input to its sender."""
     steer = {"previous_response_id": problem.previous_response_id, "input": problem.input}
     told = {"type": "invalid_request_error", "code": problem.code, "message": problem.message}
-    event = {"type": "response.steer.failed", "sequence_number": 0, "steer": steer, "error": told}
-    return _text(lane, event)
+    event: dict[str, Any] = {"type": "response.steer.failed", "sequence_number": 0, "steer": steer, "error": told}
+    return _text(lane, event if input_id is None else {**event, "input_id": input_id})
 
 
 def subscribed(conversation: str, cursor: int) -> str:
     """Everything after ``cursor`` follows."""
     event = {"type": "frontdesk:subscribed", "conversation": conversation, "cursor": str(cursor)}
+    return _text(lane_of(conversation), event)
+
+
+def gap(conversation: str, after: int, resumes_at: int) -> str:
+    """Retention has removed what lay between the cursor and the event that comes next."""
+    event = {
+        "type": "frontdesk:gap", "conversation": conversation, "after": str(after), "resumes_at": str(resumes_at),
+    }  # fmt: skip
     return _text(lane_of(conversation), event)
 
 

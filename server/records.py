@@ -9,11 +9,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from ..agents import retrieval
-from ..broker import counting, delays, deliveries, listing, rows, schedules, tenants, turns, views
+from ..broker import counting, delays, deliveries, events, listing, rows, schedules, tenants, turns, views
 from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
+from ..broker.inputs import Accepted
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
+from .errors import ResponseExpired
 from .item_views import shown_items
 
 PAGE: Final = 100
@@ -82,6 +84,14 @@ def history(conn: Connection, response_id: str, tenant: str, chains: Collection[
 def input_items(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> list[dict[str, Any]]:
     """What a response was asked with, as it is shown, the oldest first. Raises ResponseNotFound."""
     return shown_items(retrieval.input_of(conn, response_of(conn, response_id, tenant, chains)))
+
+
+def check_kept(conn: Connection, found: Accepted) -> None:
+    """A response that has ended is repeated from the log. Raises ResponseExpired when retention has removed that."""
+    if found.cursor < events.removed_until(conn, found.conversation_id):
+        response = turns.read(conn, found.response_id)
+        if response is not None and response["finished_at"] is not None:
+            raise ResponseExpired(found.response_id)
 
 
 def tasks(

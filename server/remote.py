@@ -27,7 +27,7 @@ class Remote:
     """A server at ``address`` (``http://127.0.0.1:8765``)."""
 
     def __init__(self, address: str, token: str = "") -> None:
-        self._address, self._token = address.rstrip("/"), token
+        self._address, self._token = address.rstrip("/").removesuffix("/v1"), token
 
     def get(self, *path: str, **query: str | int | None) -> Any:
         """The JSON answer. Raises RemoteError, and AddressError when nobody answers."""

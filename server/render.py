@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from .dialog import Asked, Called, Ended, Moved, News, Refused, Remark, Said, TaskNews
+from .news import Asked, Called, Ended, Moved, News, Refused, Remark, Said, TaskNews
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +31,6 @@ class Screen:
                 mark, colour = ("✗", "red") if error else ("✓", "green")
                 said = f" {error}" if error else ""
                 self.line((f"  {mark} ", colour), (f"{tool}({brief(arguments)}){said}", "dim"))
-            case Asked(agent, tool, arguments):
-                who = f"{agent} wants to call " if agent else ""
-                self.line((f"  ? {who}{tool}({brief(arguments)})", "magenta"), (": y, or n and why", "dim"))
             case Moved(agent):
                 self.line((f"  → {agent} takes over", "dim"))
             case TaskNews(what, task):
@@ -42,6 +39,9 @@ class Screen:
                 self._end_line()
                 if problem:
                     self.line((f"  {problem}", "yellow"))
+            case Asked(agent, tool, arguments):
+                who = f"{agent} wants to call " if agent else ""
+                self.line((f"  ? {who}{tool}({brief(arguments)})", "magenta"), (": y, or n and why", "dim"))
             case Refused(_, message):
                 self.line((f"  {message}", "red"))
             case Remark(text):

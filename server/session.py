@@ -15,7 +15,7 @@ from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
 from ..agents.dialogs import Dialog
 from ..agents.model import Model
-from ..broker import cancel, inbox, quotas, rows, turns
+from ..broker import cancel, conversations, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
 from ..broker.failpoints import operation
@@ -105,6 +105,11 @@ class Session:
         if not kept:
             self.chains.add(found.conversation_id)
         return found
+
+    async def keep_chains(self) -> None:
+        """Keeps the conversations that are not stored for another ten minutes; they go when nobody does this."""
+        if self.chains:
+            await self.database.write(conversations.keep_unstored, frozenset(self.chains))
 
     async def drop_chain(self, response_id: str) -> None:
         """Forgets the conversation that is not stored and holds this response: it cannot be continued any more."""
@@ -238,6 +243,8 @@ def accept_create(
         records.last_cursor(conn, new.conversation_id, new.tenant, chains)
     quotas.check_input(conn, new)
     found = conversation.accept_create(conn, new)
+    if found.repeated:
+        records.check_kept(conn, found)
     listen(found.conversation_id, None if found.repeated else found.cursor)
     return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
 

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     connections: int = Field(1_000, ge=1)  # of a tenant, to this process
     requests_per_minute: int = Field(0, ge=0)  # of a tenant, to this process; 0: any number
     stall_seconds: float = Field(20.0, gt=0)  # a client that reads nothing for so long is cut off
+    keep_events_days: float = Field(30.0, ge=0)  # 0: for ever; of the event log only, what was said and done stays
+    keep_events: int = Field(100_000, ge=0)  # of each conversation, about; 0: all
     webhook_secret: SecretStr = SecretStr("")  # whsec_…; several, separated by blanks, while receivers change
     model: str = DEFAULT_MODEL
     api: Literal["responses", "chat"] = "responses"  # which of OpenAI's APIs the model's server speaks

@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 from .chat import Chat
-from .dialog import News, Remark
+from .news import News, Remark
 from .prompt import Prompt, terminal_kept
 from .render import Screen
 from .typed import Typed
@@ -52,7 +52,7 @@ class Terminal:
         if self._interrupted:
             self._take(None)
         elif message is not None:
-            chat.link.send(message)
+            chat.client.send(message)
             self.remark("cancelling; Ctrl-C once more leaves")
         else:
             self.remark("Ctrl-C once more, or /quit, leaves")

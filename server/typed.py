@@ -51,7 +51,7 @@ class Typed:
 
     async def _tasks(self) -> None:
         try:
-            found = await self._chat.tasks()
+            found = await self._chat.client.tasks()
         except (AddressError, RemoteError) as error:
             self._remark(str(error))
             return
@@ -71,11 +71,11 @@ class Typed:
         elif message is None:
             self._remark("nothing is being answered; /cancel T1 cancels a task")
         else:
-            chat.link.send(message)
+            chat.client.send(message)
 
     def _answer(self, label: str, text: str) -> None:
         task = self._chat.dialog.task(label)
         if task is None or not text:
             self._remark("/answer T1 TEXT answers the question of a task; /tasks shows them")
         else:
-            self._chat.link.send({"type": "frontdesk:answer", "task_id": task["id"], "answer": text})
+            self._chat.client.send({"type": "frontdesk:answer", "task_id": task["id"], "answer": text})

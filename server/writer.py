@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -18,7 +19,7 @@ import anyio
 from starlette.types import Send
 
 from ..broker.errors import DatabaseClosed, DatabaseError
-from ..broker.events import last_cursor, read_after, texts
+from ..broker.events import last_cursor, resume, texts
 from ..broker.wakeups import Events, Listening
 from . import outgoing
 from .follow import Follower, Follows
@@ -191,12 +192,12 @@ class Writer:
     async def _read(self, follower: Follower) -> Sequence[Events]:
         """Rows with events after the follower's position, from memory if they are there."""
         asked = follower.position
-        rows = self._database.hub.recent(follower.conversation_id, asked)
-        if rows is not None:
-            return rows
+        recent = self._database.hub.recent(follower.conversation_id, asked)
+        if recent is not None:
+            return recent
         limit = self._rows
         try:
-            rows = await self._database.read(read_after, follower.conversation_id, asked, limit)
+            removed, rows = await self._database.read(resume, follower.conversation_id, asked, limit)
         except DatabaseClosed:
             raise
         except DatabaseError as error:
@@ -208,6 +209,10 @@ class Writer:
         since = self._database.hub.recent(follower.conversation_id, asked)
         if since is not None:  # committed while the log was read, with deltas that it does not hold any more
             return since
+        if removed > asked and self._follows.skip(follower, removed):
+            self.say(outgoing.gap(follower.conversation_id, asked, removed + 1))
+            self._follows.again(follower)
+            return ()
         if len(rows) == limit:
             self._follows.again(follower)
         self._rows = next_rows(rows, limit)
@@ -280,8 +285,5 @@ class Writer:
         if self._transport is not None:
             self._transport.cut_off(code, reason)
             return
-        try:
-            with anyio.move_on_after(LOOK_SECONDS):
-                await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})
-        except (OSError, RuntimeError):
-            return
+        with suppress(OSError, RuntimeError), anyio.move_on_after(LOOK_SECONDS):
+            await self._raw_send({"type": "websocket.close", "code": code, "reason": reason})

@@ -19,6 +19,7 @@ from frontdesk.agents import Agent, Context, Desk, tool
 from frontdesk.agents.model import FunctionCall, Message, ModelRequest, TextDelta
 from frontdesk.agents.models.scripted import Gate, Scripted, ScriptedModel, ScriptedReply, call, say, wait
 from frontdesk.broker.database import Database
+from frontdesk.server.door import Door
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.server.serving import Server, address_of, listen
@@ -120,11 +121,11 @@ def _text(item: dict[str, Any]) -> str:
 class House:
     """One desk on one port: ``lines`` and ``gates`` move it, ``record`` holds all that clients received from it."""
 
-    def __init__(self, folder: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, *, limits: Limits | None = None, token: str = "") -> None:
         self.lines, self.gates, self.record = Lines(), Gates(), Record()
         self.model = ScriptedModel(self.lines)
         self._database = f"sqlite:///{folder / 'desk.db'}"
-        self._limits = limits or Limits()
+        self._limits, self._token = limits or Limits(), token
         self._port = 0
         self._running: tuple[Database, Server, threading.Thread] | None = None
 
@@ -155,6 +156,7 @@ class House:
             database,
             worker=desk.worker(database),
             limits=self._limits,
+            door=Door(token=self._token),
             drain_seconds=0.05,
             grace_seconds=0.05,
         )
@@ -185,9 +187,9 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path, *, limits: Limits | None = None) -> Generator[House]:
+def open_house(folder: Path, *, limits: Limits | None = None, token: str = "") -> Generator[House]:
     """A house that is being served; at the end, everything that was received is checked."""
-    house = House(folder, limits=limits)
+    house = House(folder, limits=limits, token=token)
     house.start()
     try:
         yield house

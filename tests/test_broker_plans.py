@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from frontdesk.agents import removal
 from frontdesk.broker import cancel as cancelling
 from frontdesk.broker import (
     counting,
@@ -19,6 +20,7 @@ from frontdesk.broker import (
     line,
     listing,
     queue,
+    retention,
     rows,
     schedules,
     turns,
@@ -89,6 +91,22 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
     "expired leases": (
         leases.EXPIRED,
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_lease (lease_until<?)"],
+    ),
+    "conversations whose time is over": (
+        removal.EXPIRED,
+        ["SEARCH frontdesk_conversation USING INDEX frontdesk_conversation_passing (kept_until<?)"],
+    ),
+    "what is live of a conversation": (
+        removal.LIVE,
+        ["SEARCH frontdesk_task USING INDEX frontdesk_task_twin (conversation_id=?)"],
+    ),
+    "the oldest of a log": (
+        retention.OLDEST_ROWS,
+        ["SEARCH frontdesk_event USING INDEX sqlite_autoindex_frontdesk_event_1 (conversation_id=?)"],
+    ),
+    "how far a log was removed": (
+        events.FIRST,
+        ["SEARCH frontdesk_event USING COVERING INDEX sqlite_autoindex_frontdesk_event_1 (conversation_id=?)"],
     ),
     "webhooks that are due": (
         deliveries.DUE,

@@ -136,6 +136,19 @@ async def test_resuming_after_each_cursor_gives_every_later_event(
     assert {"frontdesk:agent.changed", "response.mcp_call.failed", "response.incomplete"} <= kinds
 
 
+async def test_a_conversation_begins_with_its_response_so_that_who_follows_from_there_misses_nothing(
+    house: House, connection: AsyncResponsesConnection
+) -> None:
+    """Also when the first thing that it does is to file a task."""
+    house.gates["shop"].open()
+    for number in range(4):
+        house.lines[f"file {number}"] = (file_errand("shop"), "It is being done.")
+        first = await ask(connection, f"file {number}")
+        async with connected(house) as other:
+            (begins, *_) = await all_of(other, first.conversation.id, 3)
+        assert (begins["type"], begins["cursor"]) == ("response.created", "1")
+
+
 async def test_a_replay_goes_on_live_without_a_seam(house: House, connection: AsyncResponsesConnection) -> None:
     house.lines["talk"] = said_around("one ", house.gates["half"], "two")
     await connection.response.create(model="house", input="talk")

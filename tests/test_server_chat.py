@@ -15,9 +15,10 @@ from frontdesk.agents.models.scripted import call, calls
 from frontdesk.broker.database import Database
 from frontdesk.server.chat import Chat, recall
 from frontdesk.server.commands import Exit
-from frontdesk.server.dialog import Asked, Called, Dialog, Ended, News, Refused, Remark, Said, TaskNews
+from frontdesk.server.dialog import Dialog
 from frontdesk.server.door import Door
 from frontdesk.server.errors import AddressError
+from frontdesk.server.news import Asked, Called, Ended, News, Refused, Remark, Said, TaskNews
 from frontdesk.server.service import Service
 from frontdesk.server.typed import Typed
 from frontdesk.tests.fakes.hand_worker import HandTurn, HandWorker
@@ -44,11 +45,11 @@ class Talk:
         self.shown: list[News] = []
         self.dialog = dialog or Dialog()
         self.chat = Chat(address, self.dialog, self.shown.append, memory=memory, token=token)
-        self.link = self.chat.link
+        self.client = self.chat.client
 
     async def until(self, test: Callable[[News], bool]) -> None:
         with anyio.fail_after(PATIENCE):
-            await self.link.until(lambda: any(map(test, self.shown)))
+            await self.client.until(lambda: any(map(test, self.shown)))
 
     def text(self) -> str:
         return "".join(news.text for news in self.shown if isinstance(news, Said))
@@ -83,7 +84,7 @@ async def test_a_line_is_answered(hand: HandWorker, memory: Path) -> None:
         talk = Talk(address, memory)
 
         async def person() -> None:
-            talk.link.say("hello")
+            talk.client.say("hello")
             await answering(hand, "good day")
             await talk.until(lambda news: isinstance(news, Ended))
 
@@ -99,13 +100,13 @@ async def test_a_chat_survives_a_restart_of_the_server(hand: HandWorker, memory:
     talk = Talk(f"http://127.0.0.1:{port}", memory)
 
     async def person() -> None:
-        talk.link.say("first")
+        talk.client.say("first")
         turn = await claimed(hand)
         await turn.say("before ")
         await talk.until(lambda news: isinstance(news, Said))
         await restart.stop()
         await turn.say("between ")
-        talk.link.say("second")  # while nobody listens
+        talk.client.say("second")  # while nobody listens
         await talk.until(lambda news: isinstance(news, Remark) and "lost" in news.text)
         await restart.start()
         await talk.until(lambda news: isinstance(news, Said) and "between" in news.text)
@@ -190,7 +191,7 @@ async def test_a_failed_response_or_a_refusal_is_a_failed_chat(hand: HandWorker,
             group.start_soon(worker)
             assert await talk.chat.run(lambda: talk.chat.pipe(io.StringIO("x\n"))) == Exit.FAILED
         refused = Talk(address, memory)
-        refused.link.say("x")
+        refused.client.say("x")
         refused.dialog.inputs[next(iter(refused.dialog.inputs))]["temperature"] = 9
 
         async def person() -> None:
@@ -204,7 +205,7 @@ async def test_what_was_running_is_known_when_one_comes_back(hand: HandWorker, m
         talk = Talk(address, memory)
 
         async def person() -> None:
-            talk.link.say("hello")
+            talk.client.say("hello")
             await answering(hand, "hi")
             await talk.until(lambda news: isinstance(news, Ended))
 
@@ -216,7 +217,7 @@ async def test_what_was_running_is_known_when_one_comes_back(hand: HandWorker, m
 
         async def look() -> None:
             await again.until(lambda news: isinstance(news, TaskNews))
-            assert [task["label"] for task in await again.chat.tasks()] == ["T1"]
+            assert [task["label"] for task in await again.chat.client.tasks()] == ["T1"]
 
         await again.chat.run(look)
         assert [task["label"] for task in again.dialog.live_tasks] == ["T1"]
@@ -234,7 +235,7 @@ async def test_no_server_and_no_entry_end_the_chat_with_a_reason(hand: HandWorke
         talk = Talk(address, memory, token="secret")
 
         async def person() -> None:
-            talk.link.say("hello")
+            talk.client.say("hello")
             await answering(hand, "hi")
             await talk.until(lambda news: isinstance(news, Ended))
 
@@ -273,7 +274,7 @@ async def test_what_a_person_types_is_obeyed(hand: HandWorker, memory: Path) -> 
             assert await typed.obey("  hello  ")
             assert await typed.obey("   ")
             turn = await claimed(hand)
-            await talk.link.until(lambda: bool(talk.dialog.running))
+            await talk.client.until(lambda: bool(talk.dialog.running))
             await typed.obey("/cancel")
             await hand.asked_to_cancel(turn)
             task = await hand.task(turn.conversation_id)

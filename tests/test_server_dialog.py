@@ -8,19 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from frontdesk.server.dialog import (
-    JSON,
-    Asked,
-    Called,
-    Dialog,
-    Ended,
-    Moved,
-    News,
-    Refused,
-    Remark,
-    Said,
-    TaskNews,
-)
+from frontdesk.server.dialog import Dialog
+from frontdesk.server.news import JSON, Asked, Called, Ended, Moved, News, Refused, Remark, Said, TaskNews
 from frontdesk.server.render import Screen, brief
 
 C = "conv_1"
@@ -136,6 +125,61 @@ def test_tool_calls_are_shown_when_they_have_answered(dialog: Dialog, server: Se
     assert server.event("response.output_item.done", item={**item, "server_label": "handoff"}) == []
     asks = {"type": "mcp_approval_request", "id": "a", "server_label": "till", "name": "pay", "arguments": "{}"}
     assert server.event("response.output_item.done", item=asks) == [Asked("", "till.pay", "{}")]
+    answer = dialog.approve("a", approve=False, reason="too much")
+    given = {"type": "mcp_approval_response", "approval_request_id": "a", "approve": False, "reason": "too much"}
+    assert answer["input"] == [given]
+    assert not dialog.approvals
+
+
+def steered(dialog: Dialog, server: Server) -> JSON:
+    """A steer of a response that is running."""
+    server.created("r1", dialog.say("one"))
+    message = dialog.steer("shorter")
+    assert (message["type"], message["previous_response_id"]) == ("response.steer", "r1")
+    return message
+
+
+def test_a_steer_is_kept_until_it_is_accepted_and_answered_by_what_follows(dialog: Dialog, server: Server) -> None:
+    message = steered(dialog, server)
+    input_id = message["frontdesk:input_id"]
+    assert dialog.inputs == {input_id: message}
+    server.repeat({"type": "response.steer.accepted", "input_id": input_id, "response_id": "r2", "conversation": C})
+    assert not dialog.inputs
+    server.ended("r1")
+    assert dialog.is_waiting
+    (ended,) = server.ended("r2")
+    assert isinstance(ended, Ended)
+    assert ended.inputs == (input_id,)
+
+
+def test_a_steer_that_comes_too_late_is_said_as_something_new(dialog: Dialog, server: Server) -> None:
+    input_id = steered(dialog, server)["frontdesk:input_id"]
+    failed = {"type": "response.steer.failed", "input_id": input_id, "error": {"code": "response_already_completed"}}
+    assert server.repeat(failed) == []
+    again = server.sent[-1]
+    assert (again["type"], again["input"], again["conversation"]) == ("response.create", "shorter", C)
+    assert dialog.inputs == {input_id: again}
+    assert again["metadata"] == {"frontdesk:input_id": input_id}
+
+
+def test_a_steer_that_is_refused_is_told(dialog: Dialog, server: Server) -> None:
+    input_id = steered(dialog, server)["frontdesk:input_id"]
+    error = {"code": "too_many_pending_steers", "message": "full"}
+    assert server.repeat({"type": "response.steer.failed", "input_id": input_id, "error": error}) == [
+        Refused(input_id, "full")
+    ]
+
+
+def test_where_nothing_is_running_a_steer_is_said(dialog: Dialog) -> None:
+    assert dialog.steer("hello")["type"] == "response.create"
+
+
+def test_until_a_conversation_has_a_name_only_its_first_input_goes_out(dialog: Dialog, server: Server) -> None:
+    first, second = dialog.say("one"), dialog.say("two")
+    assert [message for _, message in dialog.ready] == [first]
+    server.created("r1", first)
+    assert [message for _, message in dialog.ready] == [second]
+    assert second["conversation"] == C
 
 
 def test_an_ending_says_what_went_wrong(dialog: Dialog, server: Server) -> None:
