@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from frontdesk.agents import Agent, Desk, tool
@@ -15,6 +16,7 @@ from frontdesk.agents.errors import AnswerRefused, NotAnApproval
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Scripted, ScriptedModel, call, calls, say
 from frontdesk.broker.cancel import cancel_task
+from frontdesk.broker.inputs import Accepted
 from frontdesk.server.session import answer_task
 from frontdesk.tests.fakes.office import Office, filed, office, outputs, text_of
 
@@ -233,4 +235,30 @@ async def test_a_turn_that_waits_for_its_run_asks_for_it(tmp_path: Path) -> None
         assert "refunded 7" in text_of(first)
         with pytest.raises(AnswerRefused, match="settled already"):
             await at.create(answer(request), conversation_id)
+        await at.quiet(conversation_id)
+
+
+async def test_on_postgresql_it_is_the_same(tmp_path: Path, postgresql_url: str) -> None:
+    """The runs of two levels, whose answers lock two conversations, and a crowd that answers at once."""
+    between = {"boss1": [filed("clerk", input="refund 7"), say("wait")]}
+    front = [filed("boss1", input="refund 7"), say("filed")]
+    one, _ = desk(2, front=front, clerk=[REFUND, say("all done")], **between)
+    async with office(one, tmp_path, url=postgresql_url) as at:
+        conversation_id = (await at.say())["conversation"]["id"]
+        request = await asked(at, conversation_id)
+        await at.quiet_but_for(conversation_id, "T1")
+        accepted: list[Accepted] = []
+        refused: list[AnswerRefused] = []
+
+        async def answers() -> None:
+            try:
+                accepted.append(await at.create(answer(request), conversation_id))
+            except AnswerRefused as error:
+                refused.append(error)
+
+        async with anyio.create_task_group() as crowd:
+            for _ in range(4):
+                crowd.start_soon(answers)
+        assert (len(accepted), len(refused)) == (1, 3)
+        await at.task("T1", conversation_id, "succeeded")
         await at.quiet(conversation_id)
