@@ -18,10 +18,10 @@ from frontdesk.tests.playback.caller import Caller
 from frontdesk.tests.playback.process import ServerProcess
 
 THEIRS: Any = {"type": "function", "name": "theirs", "parameters": {"type": "object", "properties": {}}}
-# Which commit: of an input, of a turn's beginning, of a reply that asks, of an output, of a response that ends (the
-# fifth parks a delegated run), and of what else a turn takes.
+# Which commit: of an input, of a turn's beginning, of a reply that asks, of a response that ends (the fifth parks a
+# delegated run).
 PLACES = [
-    "accept_create:3", "accept_create:5", "begin_turn:3", "save_reply:1", "save_output:2", "finish_turn:1",
+    "accept_create:3", "accept_create:5", "begin_turn:3", "save_reply:1", "finish_turn:1",
     "finish_turn:5",
 ]  # fmt: skip
 
