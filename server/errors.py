@@ -11,6 +11,7 @@ FrontdeskError
     ├── OperatorWanted        403 operator_required
     ├── ModelNotFound         404 model_not_found
     ├── ResponseExpired       404 response_not_found
+    ├── TooSlow               408 request_timeout
     ├── MessageTooLarge       413 message_too_large
     ├── UnsupportedEncoding   415 invalid_request
     ├── RateLimited           429 rate_limit_exceeded
@@ -125,6 +126,11 @@ class ResponseExpired(WireError):
 class MessageTooLarge(WireError):
     def __init__(self, message: str) -> None:
         super().__init__(413, "message_too_large", message)
+
+
+class TooSlow(WireError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, "request_timeout", f"nothing more of the body has come for {seconds:g} s")
 
 
 class UnsupportedEncoding(WireError):

@@ -17,7 +17,8 @@ from starlette.websockets import WebSocket
 
 from . import replies
 from .auth import Principal
-from .errors import InvalidRequest, MessageTooLarge, OperatorWanted, UnsupportedEncoding, WireError, told
+from .errors import InvalidRequest, MessageTooLarge, OperatorWanted, TooSlow, UnsupportedEncoding, WireError, told
+from .limits import Limits
 from .service import Service
 
 PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})  # they say nothing of anybody's
@@ -64,7 +65,7 @@ class Guard:
                 raise OperatorWanted
             self._service.admit(principal.tenant)
             if scope["type"] == "http":
-                receive = _Body(request, receive, self._service.limits.message_bytes)
+                receive = _Body(request, receive, self._service.limits)
         except Exception as error:
             problem = told(error)
             self._service.database.measures.count("error", problem.code)
@@ -90,24 +91,31 @@ class Guard:
 class _Body:
     """A request's body, up to a limit. What is declared too long, or compressed, is refused before it is read."""
 
-    def __init__(self, request: HTTPConnection, receive: Receive, limit: int) -> None:
-        self._receive, self._limit, self._read = receive, limit, 0
+    def __init__(self, request: HTTPConnection, receive: Receive, limits: Limits) -> None:
+        self._receive, self._limits, self._read, self._whole = receive, limits, 0, False
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise UnsupportedEncoding(encoding)
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal():
             raise InvalidRequest("the content-length is not a number")
-        if int(declared) > limit:
+        if int(declared) > limits.message_bytes:
             raise self._too_large()
 
     def _too_large(self) -> MessageTooLarge:
-        return MessageTooLarge(f"more than {self._limit:,} bytes in one body")
+        return MessageTooLarge(f"more than {self._limits.message_bytes:,} bytes in one body")
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._whole:
+            return await self._receive()  # it waits for the client to go
+        try:
+            with anyio.fail_after(self._limits.body_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow(self._limits.body_seconds) from None
+        self._whole = not message.get("more_body", False)
         self._read += len(message.get("body", b""))
-        if self._read > self._limit:
+        if self._read > self._limits.message_bytes:
             raise self._too_large()
         return message
 

@@ -22,6 +22,7 @@ class Limits:
     requests_per_minute: int = 0  # per tenant and process, messages included; 0: any; beyond: rate_limit_exceeded
     stall_seconds: float = 20.0  # a send that makes no progress for so long: cut off with 1013
     lag_events: int = 10_000  # live events behind while a send is blocked: cut off with 1013
+    body_seconds: float = 30.0  # between two pieces of a request's body; beyond: request_timeout
     recheck_seconds: float = 5.0  # after so long, open connections are asked again whether they may be here
     ping_seconds: float = 20.0
     ping_timeout: float = 20.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
@@ -39,6 +40,14 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         cast(dict[str, dict[str, object]], self.scope)["extensions"][EXTENSION] = self
+        inner = cast(ASGIApp, self.app)
+
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner(scope, receive, send)
+            if self.initial_response is not None:
+                self.handshake_complete = True  # to refuse somebody is no error, which strangers could fill a log with
+
+        self.app = answered
         await super().run_asgi()
 
     @property

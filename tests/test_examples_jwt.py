@@ -14,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm
 from websockets.exceptions import ConnectionClosed
 
 from frontdesk.broker.database import Database
@@ -33,7 +34,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
-        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        public = json.loads(ECAlgorithm.to_jwk(self.key.public_key()))
         shown = json.dumps({"keys": [{**public, "kid": "one", "use": "sig", "alg": "ES256"}]}).encode()
 
         class Keys(BaseHTTPRequestHandler):

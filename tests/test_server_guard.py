@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from frontdesk.server.app import application
 from frontdesk.server.auth import Principal, bearer
 from frontdesk.server.door import Door
 from frontdesk.server.guard import PUBLIC, Guard, guarded, is_for_operators
+from frontdesk.server.httpprotocol import AbortableHTTP
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.server.tokens import NewToken, new_token
@@ -132,9 +133,9 @@ async def test_a_stream_over_http_ends_with_its_token(hand: HandWorker) -> None:
     ended = anyio.Event()
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"data", "more_body": True})
         try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"data", "more_body": True})
             await anyio.sleep_forever()
         finally:
             ended.set()
@@ -157,7 +158,7 @@ async def test_a_stream_over_http_ends_with_its_token(hand: HandWorker) -> None:
             group.start_soon(service.watch)
             await app(scope, receive, send)
             group.cancel_scope.cancel()
-    assert (ended.is_set(), len(sent)) == (True, 2)
+    assert (ended.is_set(), sent[0]["status"]) == (True, 200)
 
 
 # --- operators
@@ -265,3 +266,35 @@ async def test_a_body_is_bounded_however_it_is_sent(hand: HandWorker) -> None:
         deep = b'{"name":' + b"[" * 100 + b"]" * 100 + b"}"
         assert await raw(address, f"{head}content-length: {len(deep)}\n\n", deep) == 400
         assert await raw(address, f"{head}content-length: x\n\n") == 400
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(hand: HandWorker) -> None:
+    async with served(service_of(hand, limits=Limits(body_seconds=0.05))) as address:
+        head = "POST /v1/tokens HTTP/1.1\nhost: localhost\ncontent-length: 100\n\n"
+        assert await raw(address, head, b"{") == 408
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(hand: HandWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AbortableHTTP, "head_seconds", 0.1)
+    async with served(service_of(hand)) as address:
+        host, port = address.removeprefix("http://").split(":")
+        for said in (b"", b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET"):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                if said:
+                    await stream.send(said)
+                with anyio.fail_after(PATIENCE), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        await stream.receive()
+        async with client(address) as socket:
+            await anyio.sleep(0.2)  # not a wait for anything: a WebSocket is not a head that does not come
+            await socket.taken()
+
+
+async def test_to_refuse_an_upgrade_is_no_error_of_the_server(
+    hand: HandWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(service_of(hand, Door(token="x"))) as address:
+        with pytest.raises(InvalidStatus):
+            async with client(address):
+                pass
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []

@@ -175,8 +175,9 @@ def unknown(one: str) -> str:
 
 def fixed(body: Any) -> str:
     """An answer without what is chance: how far a response that was created has come."""
-    if isinstance(body, dict) and body.get("object") == "response":
-        body = {name: body[name] for name in ("object", "model", "previous_response_id", "metadata")}
+    given: Any = body
+    if isinstance(body, dict) and given.get("object") == "response":
+        body = {name: given[name] for name in ("object", "model", "previous_response_id", "metadata")}
     if isinstance(body, dict) and body.get("object") == "chat.completion":
         del body["id"]
     return json.dumps(body)
