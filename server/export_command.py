@@ -17,6 +17,7 @@ from ..agents import items
 from ..agents.catalog import Catalog
 from ..agents.model import JSON
 from ..agents.training import Example, examples
+from ..broker import tenants
 from ..broker.connection import Connection
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation as ConversationTable
@@ -27,7 +28,7 @@ app = typer.Typer()
 PAGE: Final = 200
 conversation = table(ConversationTable)
 _WANTED = sa.select(conversation.c.id).where(
-    conversation.c.stored == 1, conversation.c.tenant == p("tenant"), conversation.c.desk == p("desk")
+    conversation.c.stored == 1, tenants.of(conversation), conversation.c.desk == p("desk")
 )
 NEXT: Statement = Statement(_WANTED.where(conversation.c.id > p("after")).order_by(conversation.c.id).limit(PAGE))
 ONE: Statement = Statement(_WANTED.where(conversation.c.id == p("id")))
