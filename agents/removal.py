@@ -17,12 +17,12 @@ from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table, word
 from ..broker.tables import Conversation, Delivery, InboxEntry, LogRow, Turn
 from ..tasks.table import DurableCall, Task, Wait
-from .table import Item, RequiredInput, Result
+from .table import Item, RequiredInput, Result, StoredSummary
 
 BATCH: Final = 200  # rows of one table in one commit
 
 conversation, log, item, turn, entry = (table(one) for one in (Conversation, LogRow, Item, Turn, InboxEntry))
-results, requests = table(Result), table(RequiredInput)
+results, requests, summaries = table(Result), table(RequiredInput), table(StoredSummary)
 task, call, wait, delivery = (table(one) for one in (Task, DurableCall, Wait, Delivery))
 
 EXPIRED: Statement = Statement(
@@ -69,7 +69,7 @@ OF_TASK: Final = tuple(
     )
 )  # fmt: skip
 OF_CONVERSATION: Final = tuple(
-    Statement(sa.delete(of).where(of.c.conversation_id == p("id"))) for of in (results, requests)
+    Statement(sa.delete(of).where(of.c.conversation_id == p("id"))) for of in (results, requests, summaries)
 )
 DELETE_CONVERSATION: Statement = Statement(sa.delete(conversation).where(conversation.c.id == p("id")))
 

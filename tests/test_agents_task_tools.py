@@ -15,6 +15,7 @@ from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, calls, say, wait
 from frontdesk.agents.reports import GONE
 from frontdesk.agents.task_calls import poll_after
+from frontdesk.agents.task_tools import create_task_spec
 from frontdesk.broker import listing, rows
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.lifetimes import clear_expired
@@ -23,6 +24,7 @@ from frontdesk.broker.statements import Statement
 from frontdesk.tasks import TaskContext, task
 from frontdesk.tests.fakes.event_rules import Event
 from frontdesk.tests.fakes.office import Office, office, output, text_of
+from frontdesk.tests.fakes.strict_rules import refused_schema
 
 
 def filed(name: str, *, title: str | None = None, again: bool | None = None, **arguments: Any) -> ScriptedReply:
@@ -626,3 +628,15 @@ async def test_what_a_model_a_tool_or_a_client_writes_never_becomes_a_notice(tmp
         assert await notices(at, accepted.conversation_id) == []
     assert told(response, "check_task")[0].startswith("there is no task 'T1'")
     assert response["metadata"] == {}
+
+
+@task
+async def loose(options: dict[str, int]) -> None:
+    """Takes any keys."""
+
+
+def test_create_task_is_strict_as_far_as_its_tasks_are() -> None:
+    strict, other = create_task_spec([double], []), create_task_spec([double, loose], [])
+    assert (strict.strict, other.strict) == (True, False)
+    assert refused_schema(strict.parameters) == []
+    assert refused_schema(other.parameters) != []

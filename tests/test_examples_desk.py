@@ -17,6 +17,7 @@ from frontdesk.examples.front_desk.order_tools import Orders
 from frontdesk.examples.front_desk.services import Services
 from frontdesk.examples.front_desk.shop import Shop
 from frontdesk.tasks.errors import ArgumentsError
+from frontdesk.tests.fakes.strict_rules import refused_schema
 
 EVERYBODY = {"triage", "files", "orders", "market"}
 
@@ -88,6 +89,13 @@ def test_every_tool_and_task_has_a_strict_form_and_says_what_it_is_for(folder: P
         assert tool.description
         for name, schema in tool.signature.schema["properties"].items():
             assert "description" in schema or "$ref" in schema, f"{tool.name}: {name}"
+
+
+def test_the_api_takes_everything_that_the_models_are_offered(folder: Path) -> None:
+    desk = build(folder, state=folder.parent / "state")
+    specs = [spec for catalog in desk.catalogs.values() for spec in catalog.specs]
+    assert {"create_task", "check_task", "transfer_to_files", "orders-checkout"} <= {spec.name for spec in specs}
+    assert [(spec.name, problem) for spec in specs for problem in refused_schema(spec.parameters)] == []
 
 
 def test_the_desk_of_the_current_folder_is_ready_to_be_served() -> None:

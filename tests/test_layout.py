@@ -284,3 +284,24 @@ def test_a_file_is_one_noun_of_at_most_300_lines() -> None:
 def test_the_lock_names_no_registry() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if re.search(r"://|^-|find-links|index-url| @ ", line)] == []
+
+
+# --- what belongs together
+
+
+def test_whoever_removes_a_conversation_removes_all_that_is_its_own() -> None:
+    """Every table with a ``conversation_id`` is named where rows of conversations are deleted."""
+    owned = {
+        node.name
+        for path in files("tasks", "broker", "agents", "server")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and any(word.arg == "table" for word in node.keywords)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and ast.unparse(field.target) == "conversation_id"
+    }
+    assert {"Item", "Task", "LogRow"} <= owned
+    texts = {relative(path): path.read_text("utf-8") for path in files("broker", "agents", "server")}
+    removing = {name: text for name, text in texts.items() if "sa.delete(conversation)" in text}
+    assert removing
+    left = {name: {one for one in owned if not re.search(rf"\b{one}\b", text)} for name, text in removing.items()}
+    assert {name: tables for name, tables in left.items() if tables} == {}
