@@ -30,8 +30,13 @@ chaos: $(STAMP) ## Kill, stop, cut off and fill up everything, for as long as it
 soak: $(STAMP) ## Load a server for SECONDS (3600) and watch its memory
 	FRONTDESK_CHAOS=long FRONTDESK_CHAOS_SOAK=$(or $(SECONDS),3600) $(CHAOS) tests/chaos/test_soak.py $(ARGS)
 
+# Schemathesis has an environment of its own: what it needs is nobody else's business.
 fuzz: $(STAMP) ## Send the server EXAMPLES (5000) times what no client should
-	FRONTDESK_FUZZ=$(or $(EXAMPLES),5000) $(CHAOS) tests/test_server_fuzz.py $(ARGS)
+	@if uv --version >/dev/null 2>&1; then uv --quiet venv --allow-existing --python $(BIN)/python $(VENV)/fuzz; \
+		install="uv --quiet pip install --python $(VENV)/fuzz/bin/python"; \
+	else $(BIN)/python -m venv $(VENV)/fuzz; install="$(VENV)/fuzz/bin/python -m pip install --quiet --disable-pip-version-check"; fi; \
+	$$install --require-hashes -r tests/schemathesis.lock || echo "Schemathesis could not be installed; the rest goes on." >&2
+	FRONTDESK_FUZZ=$(or $(EXAMPLES),5000) $(CHAOS) tests/test_server_fuzz.py tests/test_server_openapi_fuzz.py $(ARGS)
 
 coverage: $(STAMP) ## Run the tests and show what they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
@@ -57,7 +62,7 @@ model: $(STAMP) ## Check the models in docs/model (needs spin and gcc)
 
 # What is measured beside gets the versions that are tested (--constraint); --override takes back a bound that only it has.
 # Without `--no-config` a private index of this machine could decide which files are hashed.
-lock: ## Choose current versions of all dependencies and write the two locks (needs uv)
+lock: ## Choose current versions of all dependencies and write the three locks (needs uv)
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
 		--group dev --output-file requirements.lock --quiet pyproject.toml
@@ -65,6 +70,9 @@ lock: ## Choose current versions of all dependencies and write the two locks (ne
 		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
 		--constraint requirements.lock --override bench/overrides.txt \
 		--group bench --output-file bench/requirements.lock --quiet
+	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-strip-extras --custom-compile-command "make lock" \
+		--group fuzz --output-file tests/schemathesis.lock --quiet
 
 clean: ## Remove the environment, caches and build results
 	rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,6 +59,7 @@ class Described:
     body: type[BaseModel] | None = None
     parameters: tuple[str, ...] = ()
     events: str = ""
+    text: bool = False  # not JSON
 
 
 DESCRIBED: Final[Mapping[str, Described]] = {
@@ -93,6 +94,7 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "POST /v1/tasks/{task_id}/cancel": Described(wire.TaskView),
     "POST /v1/tasks/{task_id}/retry": Described(wire.TaskView),
     "POST /v1/tasks/{task_id}/answer": Described(wire.TaskView, wire.AnswerTask),
+    "GET /metrics": Described(text=True),
 }  # fmt: skip
 
 
@@ -125,6 +127,8 @@ def _operation(one: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     parameters += [{"name": name, "in": "query", **PARAMETERS[name]} for name in about.parameters]
     content: dict[str, Any] = {"application/json": {"schema": schemas.of(about.reply) if about.reply else {}}}
+    if about.text:
+        content = {"text/plain": {"schema": {"type": "string"}}}
     if about.events:
         content["text/event-stream"] = {"schema": schemas.of(about.events)}
     failure = {"content": {"application/json": {"schema": schemas.of(wire.Failure)}}}
