@@ -182,11 +182,12 @@ async def durable(url: str, folder: Path, *, quick: bool) -> Figures:
     found: dict[str, float] = {}
     try:
         turn = Asking(database).turn
-        await at_once(turn, conversations, seconds / 5)
+        await turn()
         before, turns = written(path), 3 if quick else 10
-        for _ in range(turns):
+        for _ in range(turns):  # before there is so much in the log that it is begun anew
             await turn()
         found["commits"] = (written(path) - before).commits / turns
+        await at_once(turn, conversations, seconds / 5)
         _, _, times = await at_once(turn, 1, seconds)
         found["alone"] = quantile(times, 0.5)
         found["responses_cpu"], found["responses_rate"], _ = await at_once(turn, conversations, seconds)
