@@ -14,7 +14,7 @@ from frontdesk.agents import Agent, Desk, tool
 from frontdesk.agents.approvals import decision
 from frontdesk.agents.errors import AnswerRefused, NotAnApproval
 from frontdesk.agents.model import ModelRequest
-from frontdesk.agents.models.scripted import Scripted, ScriptedModel, call, calls, say
+from frontdesk.agents.models.scripted import Scripted, ScriptedModel, ScriptedReply, call, calls, say
 from frontdesk.broker.cancel import cancel_task
 from frontdesk.broker.inputs import Accepted
 from frontdesk.server.session import answer_task
@@ -45,7 +45,9 @@ class Script:
     def __call__(self, request: ModelRequest) -> Scripted:
         left = self._replies.get(request.agent)
         found: Any = left.pop(0) if left else f"{request.agent} says so"
-        reply: Scripted = found(request) if callable(found) else found
+        if isinstance(found, str | ScriptedReply):
+            return found
+        reply: Scripted = found(request)
         return reply
 
 
