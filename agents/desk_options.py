@@ -50,6 +50,7 @@ class Options(TypedDict, total=False):
     compaction: Compaction | None
     on_task_done: OnTaskDone
     max_unattended_turns: int
+    task_depth: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class DeskOptions:
         on_task_done: ``respond``: the end of a task starts a turn when the conversation is idle; ``note``: the next
             turn is told.
         max_unattended_turns: Turns in a row that finished tasks may start without a person.
+        task_depth: So many levels deep agents may delegate to agents; the last one is told that it cannot.
 
     Raises:
         DeskError: an option that cannot be one.
@@ -102,6 +104,7 @@ class DeskOptions:
     compaction: Compaction | None = Compaction()  # noqa: RUF009 - frozen
     on_task_done: OnTaskDone = "respond"
     max_unattended_turns: int = 8
+    task_depth: int = 16
 
     def __post_init__(self) -> None:
         for several in ("agents", "tasks", "fallbacks", "input_guardrails", "output_guardrails", "hooks"):
@@ -110,6 +113,8 @@ class DeskOptions:
             raise DeskError(f"{self.name!r} cannot be a desk's name: 1 to 48 letters, digits, '_', '-' or '.'")
         if self.on_task_done not in ("respond", "note"):
             raise DeskError(f"on_task_done is 'respond' or 'note', not {self.on_task_done!r}")
+        if self.task_depth < 0:
+            raise DeskError(f"task_depth is a number of levels, zero or more, not {self.task_depth!r}")
         most = self.max_unattended_turns
         if most < 0:
             raise DeskError(f"max_unattended_turns is a number of turns, zero or more, not {most!r}")

@@ -17,12 +17,13 @@ from ..broker.errors import NotFound
 from ..broker.rows import TaskRow
 from ..broker.runs import Run
 from ..tasks.errors import ArgumentsError, ToolError
-from ..tasks.request import Announce, TaskRequest
+from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL
 from . import task_storage
 from .arrivals import Arrivals
 from .calls import Call, CallOutput
 from .catalog import Catalog
+from .desk_options import DeskOptions
 from .events import encoded
 from .journal import Journal
 from .model import JSON
@@ -31,7 +32,6 @@ from .reports import GONE, task_report
 from .stores import DurableStore
 from .task_storage import Waited, Wanted
 
-DEEPEST: Final = 16  # levels of tasks that create tasks
 PIECE: Final = 8_000  # characters that read_task_result returns
 FIRST_POLL: Final = 5.0
 LONGEST_POLL: Final = 300.0
@@ -53,10 +53,10 @@ class TaskCalls:
         journal: Journal,
         arrivals: Arrivals,
         catalog: Callable[[], Catalog],
-        announce: Announce,
+        options: DeskOptions,
     ) -> None:
         self._run, self._store, self._journal, self._arrivals = run, store, journal, arrivals
-        self._catalog, self._announce = catalog, announce
+        self._catalog, self._announce, self._deepest = catalog, options.on_task_done, options.task_depth
         self.nested = NestedCalls(run, store, journal)
         self._conversation, self._tenant = store.ref.conversation_id, store.ref.claim.tenant
         self._tools: dict[str, Callable[[Call, JSON], Awaitable[object]]] = {
@@ -95,8 +95,9 @@ class TaskCalls:
         if what is None or not isinstance(what.get("name"), str):
             raise ArgumentsError(f"task is an object with the name and the arguments of one of: {self._known()}")
         request = self._request(str(what["name"]), what.get("arguments"), str(given.get("title") or ""))
-        if self._store.ref.claim.depth >= DEEPEST:
-            raise ToolError(f"tasks may create tasks {DEEPEST} levels deep, and this is the last; do it yourself")
+        if self._store.ref.claim.depth >= self._deepest:
+            text = f"tasks may create tasks {self._deepest} levels deep, and this is the last; do it yourself"
+            raise ToolError(text)
         wanted = Wanted(request, call.call_id, self._catalog().agent.name, given.get("again") is True)
         return await self._journal.output_in(
             call.call_id, lambda batch, slot: self._store.write(task_storage.create_task, batch, slot, wanted)
@@ -106,7 +107,7 @@ class TaskCalls:
         catalog = self._catalog()
         options: dict[str, Any] = {"announce": self._announce}
         if title:
-            options["title"] = title[:500]
+            options["title"] = title.replace("\0", "")[:500]  # PostgreSQL keeps no NUL in a text
         function = catalog.functions.get(name)
         if function is not None:
             return function.request(arguments if arguments is not None else {}, **options)

@@ -210,7 +210,7 @@ class TurnRuns:
         loop = TurnLoop(
             self._team if claim.kind == "turn" else self._team_of(journal.about.request),
             journal,
-            tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options.on_task_done),
+            tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options),
             boundary=Boundary(arrivals, store.ref, journal),
             budgets=DurableBudgets(run, store.ref, journal, options),
             unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),

@@ -9,9 +9,9 @@ import pytest
 from pydantic_core import from_json
 
 from frontdesk.agents import Agent, Desk, Limits, tool
+from frontdesk.agents.errors import DeskError
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, calls, fail, say, wait
-from frontdesk.agents.task_calls import DEEPEST
 from frontdesk.broker import turns
 from frontdesk.broker.cancel import cancel_task
 from frontdesk.broker.events import read_after, texts
@@ -262,11 +262,14 @@ async def test_delegation_goes_only_so_deep(tmp_path: Path) -> None:
         return waiting("T1") if '"status":"queued"' in said else _report(request)
 
     mole = Agent("mole", delegates=["mole"], model=ScriptedModel(deeper))
-    async with office(Desk(mole), tmp_path, turns=1, tasks=1) as at:
+    async with office(Desk(mole, task_depth=5), tmp_path, turns=1, tasks=1) as at:
         response = await at.say()
     text = text_of(response)
-    assert f"tasks may create tasks {DEEPEST} levels deep" in text
-    assert text.count("from mole") == DEEPEST
+    assert "tasks may create tasks 5 levels deep" in text
+    assert text.count("from mole") == 5
+    assert Desk(mole).options.task_depth == 16
+    with pytest.raises(DeskError, match="task_depth"):
+        Desk(mole, task_depth=-1)
 
 
 async def test_a_task_cannot_wait_for_the_one_that_made_it(tmp_path: Path) -> None:
