@@ -32,6 +32,7 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "after": {"schema": {"type": "string"}, "description": "The id of the entry before the first one."},
     "include": {"schema": {"type": "array", "items": {"type": "string"}}, "description": "Taken, and changes nothing."},
     "conversation": {"schema": {"type": "string"}},
+    "days": {"schema": {"type": "integer", "minimum": 1, "maximum": 366, "default": 7}},
     "status": {"schema": {"type": "string"}, "description": "A state of tasks, or `live`."},
     "stream": {"schema": {"type": "string", "enum": ["true", "false"]}, "description": "Its events instead."},
     "starting_after": {"schema": {"type": "integer", "minimum": 0}, "description": "Events after this number."},
@@ -94,6 +95,7 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "POST /v1/tasks/{task_id}/cancel": Described(wire.TaskView),
     "POST /v1/tasks/{task_id}/retry": Described(wire.TaskView),
     "POST /v1/tasks/{task_id}/answer": Described(wire.TaskView, wire.AnswerTask),
+    "GET /v1/usage": Described(wire.UsageList, None, ("conversation", "days")),
     "GET /metrics": Described(text=True),
 }  # fmt: skip
 

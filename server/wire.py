@@ -149,6 +149,29 @@ class TaskList(Wire):
     last_id: str | None
 
 
+class UsageView(Wire):
+    """What was used: by a conversation in all (``conversation``), or by the tenant on one day (``day``, in UTC)."""
+
+    object: Literal["frontdesk.usage"]
+    day: str = ""
+    conversation: str = ""
+    turns: int
+    model_calls: int
+    tool_calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    seconds: float
+    cost: float
+
+
+class UsageList(Wire):
+    object: Literal["list"]
+    data: list[UsageView]
+
+
 class Deleted(Wire):
     id: str
     object: Literal["response"]
