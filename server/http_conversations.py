@@ -26,6 +26,7 @@ async def create(call: Call) -> Response:
 
 
 async def retrieve(call: Call) -> Response:
+    """A conversation without its items."""
     return answer(shown(await call.session.conversation(call.path("conversation_id"))))
 
 
@@ -59,6 +60,7 @@ async def add_items(call: Call) -> Response:
 
 
 async def retrieve_item(call: Call) -> Response:
+    """One item of a conversation."""
     return answer(await call.session.item(call.path("conversation_id"), call.path("item_id")))
 
 

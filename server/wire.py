@@ -269,6 +269,8 @@ class Subscribe(Wire):
 
 
 class Unsubscribe(Wire):
+    """Nothing more of a conversation than what this connection has caused."""
+
     type: Literal["frontdesk:unsubscribe"]
     conversation: str
 
