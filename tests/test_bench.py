@@ -20,8 +20,8 @@ ROUNDS = {"ours": [{"rate": 30.0}, {"rate": 10.0}], "floor": [{"rate": 100.0}, {
 
 
 def subjects() -> list[tuple[Benchmark, Subject]]:
-    """Of the peers only what differs: they are installed by `make bench`, and a transport is not what is tried here."""
-    quick = (peers.HAND, peers.FRONTDESK, peers.DURABLE)
+    """Of the peers only what `turns` has not: the frameworks are installed by `make bench` alone."""
+    quick = (peers.HAND, peers.DURABLE)
     found = [(one, subject) for one in BENCHMARKS.values() for subject in one.subjects]
     return [pair for pair in found if pair[0] is not peers.BENCHMARK or pair[1].name in quick]
 
