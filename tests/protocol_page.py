@@ -302,20 +302,16 @@ FLOWS: list[tuple[str, Flow]] = [
 
 
 async def recorded(folder: Path) -> str:
-    """The flows, each against a server of its own."""
+    """The flows, one after the other against one server."""
     found: list[str] = []
-    for name, flow in FLOWS:
-        lines, gates = Lines(), Gates()
-        desk = Desk(
-            Agent("triage", "Answers.", tools=[hold, refund], tasks=[errand]), model=ScriptedModel(lines),
-            dependencies=lambda gates=gates: gates,
-        )  # fmt: skip
-        place = folder / flow.__name__
-        place.mkdir()
-        async with served_desk(desk, place) as (address, database):
+    lines, gates = Lines(), Gates()
+    agent = Agent("triage", "Answers.", tools=[hold, refund], tasks=[errand])
+    desk = Desk(agent, model=ScriptedModel(lines), dependencies=lambda: gates)
+    async with served_desk(desk, folder) as (address, database):
+        for name, flow in FLOWS:
             talk = Talk(address, database, lines, gates)
             await flow(talk)
-        found.append(f"### {name}\n\n{' '.join((flow.__doc__ or '').split())}\n\n```text\n{talk.text()}\n```\n")
+            found.append(f"### {name}\n\n{_plain(flow.__doc__)}\n\n```text\n{talk.text()}\n```\n")
     return "\n".join(found)
 
 

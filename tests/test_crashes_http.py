@@ -15,11 +15,16 @@ import pytest
 from anyio import to_thread
 from openai import AsyncOpenAI
 
+from frontdesk.agents import conversation_items, deletion
 from frontdesk.broker.failpoints import operations
 from frontdesk.tests.playback.process import ServerProcess
 
 Step: TypeAlias = Callable[[], Awaitable[Any]]
 SAID: Any = [{"role": "user", "content": "kept"}, {"role": "user", "content": "dropped"}]
+KILLED = (
+    conversation_items.start_conversation, conversation_items.update_conversation, conversation_items.add_items,
+    conversation_items.delete_item, deletion.delete_response, deletion.delete_conversation,
+)  # fmt: skip
 SCRIPT = '["said"]'  # what the playback model says
 
 
@@ -76,7 +81,7 @@ async def through(server: ServerProcess, failpoint: str, step: Step) -> Any:
 async def test_killed_at_a_commit_what_was_asked_is_done_once(
     server: ServerProcess, client: AsyncOpenAI, side: str
 ) -> None:
-    assert {"start_conversation", "update_conversation", "add_items", "delete_item", "delete_response"} <= operations()
+    assert {one.__name__ for one in KILLED} <= operations()
     items, conversations = client.conversations.items, client.conversations
     made = await through(server, f"{side}:start_conversation", lambda: conversations.create(items=SAID[:1]))
     await through(server, f"{side}:update_conversation", lambda: conversations.update(made.id, metadata={"k": "v"}))
