@@ -209,6 +209,7 @@ class Connection:
         self._writer.say(outgoing.subscribed(conversation, after))
         if message.after is not None or not known:
             self._follows.subscribe(conversation, after, last)
+            self._writer.listen(conversation)  # again: an own response that has ended meanwhile has let go of it
             self._writer.look()
 
 

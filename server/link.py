@@ -64,8 +64,8 @@ class Link:
     async def run(self) -> None:
         """Connects, and connects again when the connection is lost, until it is cancelled.
 
-        Raises AddressError when the first connection fails, when the server does not let us in, and when a lost
-        connection has not come back for ``patience`` seconds.
+        Raises AddressError when nobody answers at first, when the server does not let us in, and when a lost connection
+        has not come back for ``patience`` seconds. A server that stops, or is full, is asked again.
         """
         clock = asyncio.get_running_loop().time
         lost_at, delay = -1.0, FIRST_DELAY
@@ -78,7 +78,10 @@ class Link:
                     lost_at, delay = 0.0, FIRST_DELAY
                     await self._talk(socket)
             except InvalidStatus as error:
-                raise AddressError(_reason(error)) from error
+                problem = _reason(error)
+                if error.response.status_code < 500 and error.response.status_code != 429:
+                    raise AddressError(problem) from error
+                lost_at = clock() if lost_at < 0 else lost_at  # it is there, and will let us in later
             except InvalidURI as error:
                 raise AddressError(f"{self._address!r} is not an address; write http://HOST:PORT") from error
             except (OSError, InvalidHandshake) as error:

@@ -86,8 +86,19 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         self._abort_soon()
 
     def shutdown(self) -> None:
+        if not (self.handshake_complete or self.initial_response or self.close_sent):
+            self._refuse_stopping()
         super().shutdown()
         self._abort_soon()
+
+    def _refuse_stopping(self) -> None:
+        """An upgrade that has not been answered: uvicorn would say 500, of which no client knows that it may come
+        back."""
+        response = self.conn.reject(503, "this server is stopping; connect again\n")
+        response.headers["Retry-After"] = "1"
+        self.conn.send_response(response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.initial_response = (503, [], b"")
 
     def _abort_soon(self) -> None:
         self.loop.call_later(GRACE_SECONDS, self.transport.abort)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import anyio
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from frontdesk.agents.models.scripted import call, say, wait
 from frontdesk.server.client import AddressError, Client, Ended, News, NotAccepted, Reply, Said, TaskNews
@@ -195,3 +199,25 @@ async def test_where_nobody_answers_asking_raises() -> None:
     async with Client("http://127.0.0.1:9", patience=0.1) as client:
         with anyio.fail_after(PATIENCE), pytest.raises(AddressError, match="no Frontdesk answers"):
             await client.ask("hello")
+
+
+async def test_a_server_that_cannot_take_us_now_is_asked_again() -> None:
+    """One that stops, or is full, in front of one that is neither: as behind a load balancer."""
+    answers = [503, 500, 429]
+
+    def refuse(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(HTTPStatus(answers.pop()), "not now\n") if answers else None
+
+    async def listen(connection: ServerConnection) -> None:
+        asked = json.loads(await connection.recv())
+        refused = {"code": "unsupported_parameter", "message": "no"}
+        input_id = asked["metadata"]["frontdesk:input_id"]
+        await connection.send(json.dumps({"type": "error", "error": refused, "input_id": input_id}))
+        await connection.wait_closed()
+
+    async with serve(listen, "127.0.0.1", 0, process_request=refuse) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}") as client:
+            with anyio.fail_after(PATIENCE), pytest.raises(NotAccepted, match="no"):
+                await client.ask("hello")
+    assert answers == []

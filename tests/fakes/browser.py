@@ -22,7 +22,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-PATIENCE = 60.0
+PATIENCE = 30.0
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
 UNTIL = """
 new Promise((resolve) => {
@@ -30,6 +30,24 @@ new Promise((resolve) => {
   const observer = new MutationObserver(test);
   observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   test();
+})
+"""
+
+
+STEADY = """
+new Promise((resolve) => {
+  let before = "";
+  const look = () => {
+    const element = document.querySelector(%s);
+    element?.scrollIntoView({ block: "center" });
+    const box = element?.getBoundingClientRect();
+    const place = box?.width ? [box.x + box.width / 2, box.y + box.height / 2] : null;
+    const there = place && element.contains(document.elementFromPoint(...place));
+    if (there && before === String(place)) return resolve(place);
+    before = there ? String(place) : "";
+    requestAnimationFrame(look);
+  };
+  look();
 })
 """
 
@@ -48,7 +66,9 @@ def started() -> Generator[str]:
     program = chromium()
     with tempfile.TemporaryDirectory(prefix="frontdesk-browser-", ignore_cleanup_errors=True) as folder:
         flags = ["--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                 "--disable-dev-shm-usage", "--disable-component-update", "--disable-sync"]  # fmt: skip
+                 "--disable-dev-shm-usage", "--disable-component-update", "--disable-sync",
+                 "--disable-renderer-backgrounding", "--disable-background-timer-throttling",
+                 "--disable-backgrounding-occluded-windows"]  # fmt: skip
         if os.geteuid() == 0:
             flags.append("--no-sandbox")  # it refuses to start as root otherwise
         command = [program, *flags, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
@@ -112,6 +132,7 @@ class Browser:
         page = Page(self, attached["sessionId"])
         for domain in ("Page", "Runtime", "Log", "Network"):
             await page.ask(f"{domain}.enable")
+        await page.ask("Emulation.setFocusEmulationEnabled", enabled=True)  # as if each were the one in front
         await page.go(url)
         return page
 
@@ -155,7 +176,11 @@ class Page:
 
     async def until(self, expression: str) -> Any:
         """The value of an expression as soon as it is true; it is looked at whenever the document has changed."""
-        return await self.js(UNTIL % expression)
+        try:
+            return await self.js(UNTIL % expression)
+        except TimeoutError:
+            shown = await self.js("document.body.innerText")
+            raise AssertionError(f"never so: {expression}; the page shows: {shown}") from None
 
     async def go(self, url: str) -> None:
         await self.ask("Page.navigate", url=url)
@@ -181,17 +206,10 @@ class Page:
         await self.ask("Input.dispatchKeyEvent", type="keyUp", **given)
 
     async def click(self, selector: str) -> None:
-        """Clicks where the element is. It has to be there, and visible."""
-        found = json.dumps(selector)
-        place = await self.js(
-            f"(() => {{ const e = document.querySelector({found}); e.scrollIntoView({{block: 'center'}}); "
-            "const r = e.getBoundingClientRect(); return r.width ? [r.x + r.width / 2, r.y + r.height / 2] : null; })()"
-        )
-        assert place, f"{selector} is not visible"
+        """Clicks where the element is, once it stands still there and nothing is before it."""
+        place = await self.js(STEADY % json.dumps(selector))
         for kind in ("mousePressed", "mouseReleased"):
-            await self.ask(
-                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1
-            )  # fmt: skip
+            await self.ask("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
     async def size(self, width: int, height: int) -> None:
         await self.ask(
