@@ -12,6 +12,8 @@ from ..broker.database import Database
 from ..broker.errors import ConversationNotFound
 from ..broker.failpoints import operation
 from ..broker.filing import Filed, Origin
+from ..broker.filing_many import file_many
+from ..broker.merging import merges
 from ..tasks.errors import InvalidOption
 from ..tasks.registry import TaskFunction
 from ..tasks.request import TaskRequest
@@ -63,6 +65,7 @@ def _wanted(
 
 
 @operation
+@merges(file_many)
 def file_task(conn: Connection, request: TaskRequest, origin: Origin) -> Filed:
     """Files a task that code asks for. Raises ConversationNotFound, also for another tenant's."""
     if origin.conversation_id is not None and not queue.owns(conn, origin.tenant, origin.conversation_id):

@@ -17,7 +17,9 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One function that waits for the writer, and who is to be told: an event loop's future, a thread's, or nobody."""
 
-    __slots__ = ("args", "error", "first", "function", "future", "give_back", "kwargs", "loop", "result", "waiting")
+    __slots__ = (
+        "args", "error", "first", "frees", "function", "future", "give_back", "kwargs", "loop", "result", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -27,9 +29,10 @@ class Call(Generic[T]):
         *,
         first: bool = False,
         give_back: Callable[[Connection, T], object] | None = None,
+        frees: object = None,
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs or {}
-        self.first, self.give_back = first, give_back
+        self.first, self.give_back, self.frees = first, give_back, frees
         self.future: asyncio.Future[T] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.waiting: Future[T] | None = None

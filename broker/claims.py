@@ -41,13 +41,11 @@ class Claims:
         look = True
         try:
             while not until.is_set():
-                if slots.free <= 0:
-                    slots.changed.clear()
-                    await slots.changed.wait()
-                    look = True
-                    continue
                 wanted = slots.free
-                if look or slots.woken:
+                if wanted <= 0:
+                    claims = await self._when_free(slots, names)
+                    look = True
+                elif look or slots.woken:
                     slots.woken = 0
                     claims = await self._now(slots.slot, names, wanted)
                     look = len(claims) == wanted
@@ -106,6 +104,24 @@ class Claims:
             return []
         finally:
             waits = False
+            standing.cancel()
+
+    async def _when_free(self, slots: Slots, names: list[str]) -> list[Claim]:
+        """Waits until a slot is free. What a run's end frees is claimed for in the same commit."""
+        owner = self._owner_text()
+        slots.changed.clear()
+        standing = self._database.take_when_free(
+            slots.freed, queue.release, queue.claim_so_many, slots.slot, names, owner, self._lease, self._queues
+        )
+        standing.add_done_callback(lambda _: slots.changed.set())
+        try:
+            await slots.changed.wait()
+            return standing.result() if standing.done() else []
+        except Exception:
+            log.exception("claiming failed, trying again")
+            self._unreceived.append(owner)
+            return []
+        finally:
             standing.cancel()
 
     def _owner_text(self) -> str:

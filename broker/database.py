@@ -110,6 +110,16 @@ class Database:
         finish)."""
         return await self._ask(Call(function, args, kwargs, first=True))
 
+    async def write_freeing(
+        self,
+        slots: object,
+        function: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As ``write_first``, for a function after which one of these slots is free: see `take_when_free`."""
+        return await self._ask(Call(function, args, kwargs, first=True, frees=slots))
+
     async def take(
         self,
         give_back: Callable[[Connection, T], object],
@@ -133,7 +143,20 @@ class Database:
         future when it is not wanted any more; a result that came all the same is given back.
         """
         call, future = self._call(Call(function, args, kwargs, give_back=give_back))
-        self._writer.stand(slot, call)
+        self._writer.standing.for_ready(slot, call)
+        return future
+
+    def take_when_free(
+        self,
+        slots: object,
+        give_back: Callable[[Connection, T], object],
+        function: Callable[Concatenate[Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> asyncio.Future[T]:
+        """As `take_when_ready`, in the next commit that frees some of these slots: ``function(conn, how many, …)``."""
+        call, future = self._call(Call(function, args, kwargs, give_back=give_back))
+        self._writer.standing.for_slots(slots, call)
         return future
 
     def _call(self, call: Call[T]) -> tuple[Call[T], asyncio.Future[T]]:

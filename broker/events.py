@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -22,6 +22,7 @@ from .wakeups import Events
 
 READ_LIMIT: Final = 500
 _conversation, _row = table(Conversation), table(LogRow)
+COLUMNS: Final = tuple(column.name for column in _row.columns)
 
 COUNT_ON: Statement = Statement(
     sa.update(_conversation)
@@ -100,16 +101,18 @@ def insert_one(conn: Connection, conversation_id: str, cursor: int, event: Event
 
 
 def _insert_row(conn: Connection, row: Events, deltas_of: str | None) -> None:
+    conn.run(INSERT, row_of(row, deltas_of, conn.wall()))
+    conn.publish(row)
+
+
+def row_of(row: Events, deltas_of: str | None, now: float) -> dict[str, Any]:
+    """A row of the log, with all its columns."""
     if row.body.count("\n") != row.count - 1:
         raise ValueError("the text of an event is one line of JSON")
-    conn.run(
-        INSERT,
-        {
-            "conversation_id": row.conversation_id, "first": row.first, "count": row.count,
-            "response_id": row.response_id, "deltas_of": deltas_of, "body": row.body, "created_at": conn.wall(),
-        },
-    )  # fmt: skip
-    conn.publish(row)
+    return {
+        "conversation_id": row.conversation_id, "first": row.first, "count": row.count,
+        "response_id": row.response_id, "deltas_of": deltas_of, "body": row.body, "created_at": now,
+    }  # fmt: skip
 
 
 def drop_deltas(conn: Connection, conversation_id: str, item_id: str) -> None:

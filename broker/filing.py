@@ -70,28 +70,32 @@ def file(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **va
             return Filed(found, repeated=True)
     of = origin.conversation_id
     counted = None if of is None else count_on(conn, of, labels=1, events=1)
+    row = columns(conn, request, origin)
     row = rows.insert(
-        conn,
-        {
-            **_standing(conn, request, origin), "id": new_id("task"), "kind": request.kind, "name": request.name,
-            "conversation_id": of, "label": "" if counted is None else f"T{counted[1]}",
-            "title": request.title or request.name, "agent": origin.agent, "parent_id": origin.parent_id,
-            "depth": origin.depth, "created_by": origin.created_by, "retry_of": origin.retry_of,
-            "fingerprint": fingerprint(request.name, request.arguments), "announce": request.announce,
-            "max_attempts": request.max_attempts, "on_crash": request.on_crash, "timeout": request.timeout,
-            "webhook": request.webhook, "keep_result": request.keep_result,
-            "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(), **values,
-        },
-    )  # fmt: skip
+        conn, {**row, **line.join(conn, row), "label": "" if counted is None else f"T{counted[1]}", **values}
+    )
     if of is not None and counted is not None:
         insert_one(conn, of, counted[0], views.told(row, "created", views.view_text(row)))
     conn.publish(TasksReady("task"))
     return Filed(row)
 
 
+def columns(conn: Connection, request: TaskRequest, origin: Origin) -> TaskRow:
+    """The row of a new task, but for its label and its place in the line."""
+    return {
+        **_standing(conn, request, origin), "id": new_id("task"), "kind": request.kind, "name": request.name,
+        "conversation_id": origin.conversation_id, "title": request.title or request.name, "agent": origin.agent,
+        "parent_id": origin.parent_id, "depth": origin.depth, "created_by": origin.created_by,
+        "retry_of": origin.retry_of, "fingerprint": fingerprint(request.name, request.arguments),
+        "announce": request.announce, "max_attempts": request.max_attempts, "on_crash": request.on_crash,
+        "timeout": request.timeout, "webhook": request.webhook, "keep_result": request.keep_result,
+        "arguments": to_json(request.arguments).decode(), "created_at": conn.wall(),
+    }  # fmt: skip
+
+
 def _standing(conn: Connection, request: TaskRequest, origin: Origin) -> TaskRow:
-    """When the task may be claimed, and its place in the line."""
-    row: TaskRow = {
+    """Where the task queues and when it may be claimed."""
+    return {
         "slot": "task", "queue": request.queue, "priority": request.priority, "tenant": origin.tenant,
         "flow": origin.conversation_id or "", "ready": conn.moment() + request.delay,
         "run_at": None if request.run_at is None else request.run_at.timestamp(),
@@ -99,4 +103,3 @@ def _standing(conn: Connection, request: TaskRequest, origin: Origin) -> TaskRow
         "unique_key": request.unique_key,
         "unique_until": None if request.unique_for is None else conn.now() + request.unique_for,
     }  # fmt: skip
-    return row | line.join(conn, row)

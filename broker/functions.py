@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, astuple, dataclass
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -32,6 +32,8 @@ from .runs import Run
 from .supervision import SelfCancelled
 
 log = logging.getLogger("frontdesk.functions")
+
+LONG_TIMEOUT: Final = 60.0
 
 
 class TimedOut(Exception):
@@ -179,7 +181,8 @@ class FunctionRuns:
         """The last writes of a run; nothing can cancel them: what is over is not asked to stop any more."""
         run.over = True
         if run.stop is None:
-            await recorder.flush()
+            if recorder.busy:
+                await recorder.flush()
             await self._write(run, end, result=result)
         else:
             with anyio.CancelScope(shield=True):
@@ -187,14 +190,14 @@ class FunctionRuns:
                 await self._write(run, end, result=result)
 
     async def _write(self, run: Run, end: Ending, *, result: str | None = None, abandoned: bool = False) -> None:
-        write, claim = run.database.write_first, run.claim
+        claim, write, slots = run.claim, run.database.write_freeing, None if abandoned else run.frees
         error = None if end.error is None else storable(end.error)
         if end.action is Action.RETRY:
-            await run.persist(lambda: write(queue.retry_later, claim, delay=end.delay, error=error or ""))
+            await run.persist(lambda: write(slots, queue.retry_later, claim, delay=end.delay, error=error or ""))
         else:
             await run.persist(
                 lambda: write(
-                    queue.finish, claim, end.action, result=result, error=error, error_kind=end.kind,
+                    slots, queue.finish, claim, end.action, result=result, error=error, error_kind=end.kind,
                     abandoned=abandoned,
                 )
             )  # fmt: skip
@@ -229,9 +232,17 @@ async def _records(run: Run) -> dict[int, Recorded]:
 
 @contextlib.contextmanager
 def _timer(run: Run) -> Generator[None]:
-    """Asks the run to stop when it takes longer than its timeout."""
+    """Asks the run to stop when it takes longer than its timeout. A long one is looked at now and then, by the worker:
+    a timer for each run costs more than all else about it that does not come to pass."""
     if run.claim.timeout is None:
         yield
+        return
+    if run.claim.timeout > LONG_TIMEOUT:
+        run.deadline = asyncio.get_running_loop().time() + run.claim.timeout
+        try:
+            yield
+        finally:
+            run.deadline = None
         return
     timer = asyncio.get_running_loop().call_later(run.claim.timeout, run.ask, "timeout")
     try:

@@ -119,14 +119,19 @@ def join(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
 def place_of(conn: Connection, row: dict[str, Any]) -> int:
     """The place of a task that joins the line; a task that is there already keeps its own."""
     head = conn.one(HEAD, row)
+    last = None if head is None else conn.one(LAST, row)
+    return place_behind(conn, row, None if head is None else int(head[0]), None if last is None else last[0])
+
+
+def place_behind(conn: Connection, row: dict[str, Any], head: int | None, last: int | None) -> int:
+    """The place of a task that joins the line whose first place is ``head``, where its owner's last one is ``last``."""
     if head is None:  # nobody is there: time itself is never behind the places that were given
         if row["queue"] and conn.one(KNOWN, {"name": row["queue"]}) is None:
             conn.run(MAKE_KNOWN, {"name": row["queue"]})
         return int(conn.now() * 1e6)
-    last = conn.one(LAST, row)
-    if last is None or last[0] is None:
-        return int(head[0]) + _flows_of(conn, row) + 1
-    return int(max(head[0], last[0])) + max(1, _flows_of(conn, row))
+    if last is None:
+        return head + _flows_of(conn, row) + 1
+    return max(head, last) + max(1, _flows_of(conn, row))
 
 
 def _flows_of(conn: Connection, row: dict[str, Any]) -> int:
@@ -137,7 +142,7 @@ def _flows_of(conn: Connection, row: dict[str, Any]) -> int:
     if uses <= 0 or conn.now() > until:
         found = conn.one(COUNT_FLOWS, row)
         flows = 0 if found is None else int(found[0])
-        until, uses = conn.now() + KEPT_SECONDS, 8 + flows // 4
+        until, uses = conn.now() + KEPT_SECONDS, 8 + flows
         if len(conn.estimates) >= KEPT_COUNTS:
             conn.estimates.clear()
     conn.estimates[key] = flows, until, uses - 1

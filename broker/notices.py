@@ -10,12 +10,14 @@ from pydantic_core import to_json
 from . import turns
 from .connection import Connection
 from .events import count_on, insert_one
-from .statements import Statement, defaults, insert_row
+from .statements import Statement, defaults, insert_row, table
 from .tables import InboxEntry
 from .views import TaskRow, told, view_text
 
 INSERT: Statement = Statement(insert_row(InboxEntry))
 DEFAULTS: Final = defaults(InboxEntry)
+COLUMNS: Final = tuple(column.name for column in table(InboxEntry).columns)
+KINDS: Final = {"respond": "notice", "note": "note"}  # by how a task is announced
 
 
 def finished(conn: Connection, row: TaskRow) -> None:
@@ -24,7 +26,7 @@ def finished(conn: Connection, row: TaskRow) -> None:
     conversation_id = row["conversation_id"]
     if conversation_id is None:
         return
-    kind = {"respond": "notice", "note": "note"}.get(row["announce"])
+    kind = KINDS.get(row["announce"])
     counted = count_on(conn, conversation_id, events=1, inputs=int(kind is not None))
     if counted is None:
         return  # it was deleted; the task outlives it
@@ -52,6 +54,11 @@ def _count_and_put(conn: Connection, conversation_id: str, about: str, payload: 
 
 
 def _put(conn: Connection, conversation_id: str, number: int, about: str, payload: str, kind: str) -> None:
-    row = {"conversation_id": conversation_id, "number": number, "kind": kind, "target_id": about}
-    conn.run(INSERT, {**DEFAULTS, **row, "payload": payload, "created_at": conn.wall()})
+    conn.run(INSERT, row_of(conn, conversation_id, number, about, payload, kind))
     turns.advance(conn, conversation_id)
+
+
+def row_of(conn: Connection, conversation_id: str, number: int, about: str, payload: str, kind: str) -> TaskRow:
+    """An entry of the inbox, with all its columns."""
+    row = {"conversation_id": conversation_id, "number": number, "kind": kind, "target_id": about}
+    return {**DEFAULTS, **row, "payload": payload, "created_at": conn.wall()}

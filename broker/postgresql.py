@@ -19,7 +19,12 @@ from .wakeups import Hub
 
 CONNECT_SECONDS: Final = 5
 # A process that stops in the middle of a transaction must not keep the others waiting for its locks.
-WRITER_SETTINGS: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'"
+# Whatever it writes is found through an index. The planner must not read a whole table because it looked short when it
+# was last counted, a million tasks ago; and then it must not think such a plan so dear that compiling it would pay.
+WRITER_SETTINGS: Final = """
+SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s';
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off
+"""
 # Serialization failure, deadlock, a lock that did not come, a query that was cancelled.
 CONTENDED: Final = ("40001", "40P01", "55P03", "57014")
 # Said by a server that takes nobody in at this moment.

@@ -73,6 +73,11 @@ class RunRecorder:
         finally:
             self._flusher = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is something that `flush` would wait for."""
+        return self._dirty or self._writing.locked()
+
     async def flush(self) -> None:
         """Writes what has not been written yet; a run that has lost its lease has nothing to write any more."""
         async with self._writing:

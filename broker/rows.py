@@ -39,12 +39,13 @@ READ: Statement = Statement(sa.select(task).where(task.c.id == p("id")))
 LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update())
 LOCK_NOW: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(nowait=True))
 TRY_LOCK: Statement = Statement(sa.select(task).where(task.c.id == p("id")).with_for_update(skip_locked=True))
-HELD: Statement = Statement(
-    sa.select(
-        task.c.status, task.c.epoch, task.c.slot, task.c.cancel_requested, task.c.progress, task.c.message,
-        task.c.error, task.c.error_kind, task.c.webhook, task.c.keep_result,
-    ).where(task.c.id == p("id")).with_for_update()
+HELD_COLUMNS: Final = (
+    "status", "epoch", "slot", "cancel_requested", "progress", "message", "error", "error_kind", "webhook",
+    "keep_result",
 )  # fmt: skip
+HELD: Statement = Statement(
+    sa.select(*(task.c[name] for name in HELD_COLUMNS)).where(task.c.id == p("id")).with_for_update()
+)
 BY_CREATOR: Statement = Statement(
     sa.select(task).where(task.c.created_by == p("created_by"), task.c.created_by.is_not(None))
 )
@@ -223,6 +224,11 @@ def held(conn: Connection, claim: Claim) -> TaskRow:
     found = conn.one(HELD, {"id": claim.task_id})
     if found is None or found[0] != Status.RUNNING or found[1] != claim.epoch:
         raise LeaseLost(claim.task_id, claim.epoch)
+    return held_by(claim, found)
+
+
+def held_by(claim: Claim, found: Row) -> TaskRow:
+    """A run's task, made of its claim and of the columns that may have changed since (`HELD_COLUMNS`)."""
     return {
         "id": claim.task_id, "epoch": claim.epoch, "kind": claim.kind, "name": claim.name, "slot": found[2],
         "conversation_id": claim.conversation_id, "tenant": claim.tenant, "label": claim.label, "title": claim.title,

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import anyio
@@ -31,14 +32,16 @@ class Run:
     def __init__(self, claim: Claim, database: Database, spawn: Spawn) -> None:
         self.claim, self.database = claim, database
         self.spawn = spawn  # starts a coroutine function beside the run, in the worker's loop
-        self.left = asyncio.Event()  # set when nobody waits for the run's thread any more
-        self.gone = asyncio.Event()  # set when the run has left its slot
         self.scope = anyio.CancelScope()
         self.stop: Stop | None = None
         self.begun = False  # a function's own code has begun; set by its handler
         self.over = False  # its claim has been ended; what still comes is ignored
+        self.frees: object = None  # the slots of which one is free after its end; a claim may be in the same commit
         self.kill: Callable[[], None] | None = None  # ends by force what the run has started; set by its handler
+        self.deadline: float | None = None  # in the loop's time; looked at now and then
         self._cancel: threading.Event | None = None
+        self._gone: asyncio.Event | None = None
+        self._closed = False
         self._afterwards: list[Callable[[], None]] = []
         self._when_asked: list[Callable[[], None]] = []
 
@@ -46,6 +49,20 @@ class Run:
     def held(self) -> Held:
         """The claim, as the queue names it."""
         return self.claim.task_id, self.claim.epoch
+
+    @cached_property
+    def left(self) -> asyncio.Event:
+        """Set when nobody waits for the run's thread any more."""
+        return asyncio.Event()
+
+    @property
+    def gone(self) -> asyncio.Event:
+        """Set when the run has left its slot."""
+        if self._gone is None:
+            self._gone = asyncio.Event()
+            if self._closed:
+                self._gone.set()
+        return self._gone
 
     @property
     def cancel(self) -> threading.Event:
@@ -66,7 +83,9 @@ class Run:
 
     def close(self) -> None:
         """The run has left its slot."""
-        self.gone.set()
+        self._closed = True
+        if self._gone is not None:
+            self._gone.set()
         for function in self._afterwards:
             function()
 
@@ -104,6 +123,13 @@ class Run:
                 log.warning("%s cannot be written, trying again: %s", self.claim.task_id, error)
             with anyio.move_on_after(PERSIST_SECONDS):
                 await self.left.wait()
+
+
+def stop_late(runs: Iterable[Run], now: float) -> None:
+    """Asks runs to stop that are past their deadline."""
+    for run in runs:
+        if run.deadline is not None and run.deadline <= now:
+            run.ask("timeout")
 
 
 class Handler(Protocol):

@@ -18,8 +18,10 @@ class Slots:
     size: int
     handlers: Mapping[str, Handler]
     running: dict[Held, Run] = field(default_factory=dict[Held, Run])
+    tasks: dict[Held, asyncio.Task[None]] = field(default_factory=dict[Held, "asyncio.Task[None]"])  # that run them
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    freed: object = field(default_factory=object)  # by this the writer knows that one of them is free
     woken: int = 0  # commits that made tasks ready, since it was looked
 
     def wake(self) -> None:

@@ -25,6 +25,14 @@ class TransactionLost(Exception):
     """The transaction is gone, with everything in it."""
 
 
+class CommitUnknown(Exception):
+    """Whether a transaction was kept cannot be known."""
+
+    def __init__(self, error: DatabaseUnreachable) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Transactions:
     """One transaction after the other on one connection, all from one thread. ``closing`` ends attempts to connect."""
 

@@ -131,7 +131,8 @@ class Hub:
     ) -> Listening:
         """Calls ``wake()`` in the loop (the running one by default) after each commit that concerns (kind, name).
 
-        Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task).
+        Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task; of
+        any, when the name is empty).
         Several commits may be one call. ``start``: the last cursor of the conversation's log, for a caller inside the
         transaction that has read it; then every event after it is in memory, even those that the log does not keep.
         """
@@ -174,9 +175,13 @@ class Hub:
                     ring = self._rings.get(hint.conversation_id)
                     if ring is not None:
                         ring.add(hint)
-                for listening in self._listeners.get(key, ()):
+                for listening in self._listening(key):
                     woken.setdefault(listening.loop, {})[listening] = None
         self._call(woken)
+
+    def _listening(self, key: Key) -> Iterable[Listening]:
+        found = self._listeners.get(key, ())
+        return [*found, *self._listeners.get(("cancel", ""), ())] if key[0] == "cancel" else found
 
     def publish_keys(self, keys: Iterable[Key]) -> None:
         """Another process has committed what concerns these: whoever listens looks. The database has what a ring has
@@ -186,7 +191,7 @@ class Hub:
             for key in keys:
                 if key[0] == "events" and key[1] in self._rings:
                     self._rings[key[1]] = _Ring()
-                for listening in self._listeners.get(key, ()):
+                for listening in self._listening(key):
                     woken.setdefault(listening.loop, {})[listening] = None
         self._call(woken)
 

@@ -29,7 +29,7 @@ from .heartbeat import Heartbeat
 from .presence import Presence
 from .queue import Held
 from .rows import Claim
-from .runs import Handler, Run
+from .runs import Handler, Run, stop_late
 from .schedules import Schedules
 from .slots import Slots
 from .supervision import abandon, supervise
@@ -111,11 +111,22 @@ class Worker:
         if thread is None or loop is None:
             return
         with contextlib.suppress(RuntimeError):  # its loop has ended already
-            loop.call_soon_threadsafe(self._draining.set)
+            loop.call_soon_threadsafe(self._drain)
         thread.join(self._grace + PATIENCE)
         if thread.is_alive():
             log.error("the worker does not stop: something blocks its event loop; its thread is left behind")
         self._thread = None
+
+    def _drain(self) -> None:
+        self._draining.set()
+        for slots in self._slots:  # nobody stands for claims any more
+            slots.changed.set()
+            slots.news.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._draining.is_set()
 
     def running(self) -> int:
         """How many tasks it is running now."""
@@ -200,10 +211,11 @@ class Worker:
     async def _cancel_all(self) -> None:
         """Nothing that was started may outlive the worker, unless it ignores being cancelled."""
         with anyio.CancelScope(shield=True):
-            for task in self._tasks:
+            started = self._tasks.union(*(slots.tasks.values() for slots in self._slots))
+            for task in started:
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+            if started:
+                await asyncio.wait(started, timeout=LAST_SECONDS)
 
     async def _dispatch(self, slots: Slots) -> None:
         """Starts what is claimed for these slots until nothing more is."""
@@ -212,40 +224,48 @@ class Worker:
 
     def _start(self, slots: Slots, claim: Claim) -> None:
         run = Run(claim, self._database, self._spawn)
+        run.frees = slots.freed
         slots.running[run.held] = run
         self._beat.add(run.held)
         if self._draining.is_set():
             run.ask("drain")  # before it has begun: it is given back as it was
-        self._spawn(self._run, slots, run)
+        slots.tasks[run.held] = asyncio.get_running_loop().create_task(self._run(slots, run))
 
     async def _run(self, slots: Slots, run: Run) -> None:
-        listening = self._database.hub.listen("cancel", run.claim.task_id, self._cancels.set)
         measures, begun = self._database.measures, time.monotonic()
         measures.count("claim", slots.slot)
         try:
             if run.claim.cancel_requested:
                 run.ask("cancel")
             await supervise(run, slots.handlers[run.claim.name], lambda: self._grace)
+        except Exception:
+            log.exception("a run failed in the worker's own code")
         finally:
-            listening.stop()
             measures.took("run", time.monotonic() - begun, run.claim.kind)
             self._beat.remove(run.held)
-            del slots.running[run.held]
+            del slots.running[run.held], slots.tasks[run.held]
             run.close()
             slots.changed.set()
 
     async def _hear_cancels(self) -> None:
-        """Looks which runs are to be cancelled whenever a hint says that one may be: hints are also given when it is
-        not known what another process has committed."""
-        while True:
-            await self._cancels.wait()
-            self._cancels.clear()
-            try:
-                self._renewed(set(), await self._database.read(leases.cancels_asked))
-            except DatabaseClosed:
-                return
-            except Exception as error:
-                log.warning("cancels cannot be looked for, this is done again in a moment: %s", error)
+        """Looks which runs are to be cancelled whenever a hint says that one may be, even if it is not known which."""
+        listening = self._database.hub.listen("cancel", "", self._cancels.set)
+        try:
+            while True:
+                await self._cancels.wait()
+                self._cancels.clear()
+                if self.running():
+                    await self._look_for_cancels()
+        finally:
+            listening.stop()
+
+    async def _look_for_cancels(self) -> None:
+        try:
+            self._renewed(set(), await self._database.read(leases.cancels_asked))
+        except DatabaseClosed:
+            return
+        except Exception as error:
+            log.warning("cancels cannot be looked for, this is done again in a moment: %s", error)
 
     async def _look_after(self) -> None:
         """Does what no hint announces: leases that ended, timers, processes that died, cancels of other processes."""
@@ -261,6 +281,7 @@ class Worker:
             await anyio.sleep(self._poll)
 
     async def _look(self, *, recover: bool) -> None:
+        stop_late(self._runs(), asyncio.get_running_loop().time())
         await self._database.write(leases.sweep)
         await self._schedules.fire()
         if recover:

@@ -5,6 +5,9 @@ there is nothing to undo; when one has written, the group is run again with a sa
 the next groups, in case more of that kind comes. When the whole transaction is lost (disk full, connection gone,
 deadlock) its functions are run again, one by one, each in a transaction of its own, so that one cannot take its
 neighbours down. Callers resume after the commit.
+
+Where each statement is a trip to a server, a transaction holds one function, or the waiting calls of it that can be run
+as one.
 """
 
 from __future__ import annotations
@@ -13,23 +16,24 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from .calls import Call, deliver
+from .calls_waiting import Waiting
 from .connection import Connection
 from .engine import Engine
-from .errors import DatabaseClosed, DatabaseOverloaded
+from .errors import DatabaseClosed, DatabaseUnreachable
 from .failpoints import Failpoint
 from .measures import Measures
+from .merging import many_form, settled
 from .posts import gathered
-from .transactions import TransactionLost, Transactions
-from .wakeups import Hint, Hub, TasksReady
+from .standing import Standing
+from .transactions import CommitUnknown, TransactionLost, Transactions
+from .wakeups import Hint, Hub
 
 log = logging.getLogger("frontdesk.writer")
 
-WAITING_LIMIT: Final = 20_000
 GROUP_SECONDS: Final = 0.005
 CAREFUL_GROUPS: Final = 50  # that are run with savepoints after one that would have needed them
 REPEATS: Final = 8  # of a function that other transactions stop
@@ -42,11 +46,10 @@ class Writer:
     def __init__(self, engine: Engine, hub: Hub, measures: Measures, failpoint: Failpoint | None) -> None:
         self._engine, self._hub, self._measures, self._failpoint = engine, hub, measures, failpoint
         self._begun = 0.0  # the transaction that is under way
+        self.standing = Standing()
         self.tell: Callable[[list[Hint]], None] | None = None  # other processes, after each commit
-        self._lock = threading.Condition()
-        self._first: deque[Call[Any]] = deque()
-        self._rest: deque[Call[Any]] = deque()
-        self._standing: dict[str, Call[Any]] = {}  # by slot: who claims in the commit that makes tasks ready
+        self._waiting = Waiting()
+        self.submit: Callable[[Call[Any]], None] = self._waiting.put  # in line, or DatabaseClosed, DatabaseOverloaded
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._transactions = Transactions(engine, self._closing)
@@ -62,25 +65,6 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="frontdesk-write", daemon=True)
         self._thread.start()
 
-    def submit(self, call: Call[Any]) -> None:
-        """Puts the call in line. Raises DatabaseClosed or DatabaseOverloaded."""
-        with self._lock:
-            if self._closing.is_set():
-                raise DatabaseClosed
-            if call.first:
-                self._first.append(call)
-            elif len(self._rest) >= WAITING_LIMIT:
-                raise DatabaseOverloaded(len(self._rest))
-            else:
-                self._rest.append(call)
-            self._lock.notify()
-
-    def stand(self, slot: str, call: Call[Any]) -> None:
-        """Has the call run in the next transaction that makes tasks of this slot ready, in place of one that stood
-        there. Where functions are not run together nothing comes of it.
-        """
-        self._standing[slot] = call
-
     def undo(self, call: Call[Any]) -> None:
         """Nobody received the call's result: what it took is given back."""
         if call.error is None and call.give_back is not None:
@@ -91,42 +75,27 @@ class Writer:
 
     def stop(self) -> None:
         """Ends the thread after what is waiting has been written. It may be called again."""
-        with self._lock:
-            self._closing.set()
-            self._lock.notify()
+        self._closing.set()
+        self._waiting.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         self._transactions.close()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                while not self._first and not self._rest:
-                    if self._closing.is_set():
-                        return
-                    self._lock.wait()
+        answered = 0
+        while self._waiting.wait(answered):
             with gathered():
-                self._group()
+                answered = self._group()
 
-    def _next(self) -> Call[Any] | None:
-        """The next call in line; without a lock, because only this thread takes."""
-        while True:
-            line = self._first or self._rest
-            if not line:
-                return None
-            call = line.popleft()
-            if not call.abandoned():
-                return call
-
-    def _group(self) -> None:
-        """One transaction with as many waiting functions as fit; then their callers are told."""
-        first = self._next()
-        if first is None:
-            return
-        calls, self._begun = [first], time.monotonic()
+    def _group(self) -> int:
+        """One transaction with as many waiting functions as fit; then their callers are told. How many there were."""
+        calls = self._waiting.take()
+        if not calls:
+            return 0
+        self._begun = time.monotonic()
         try:
             if self._engine.group == 1:
-                self._alone(first)
+                self._as_one(calls)
             else:
                 self._together(calls)
         except BaseException as error:  # a mistake of ours: whoever waits must know, and the thread must go on
@@ -134,6 +103,7 @@ class Writer:
             for call in calls:
                 call.failed(error)
         deliver(calls, self.undo)
+        return len(calls)
 
     def _together(self, calls: list[Call[Any]]) -> None:
         """Runs ``calls``, and those that wait behind them (added to the list), in one transaction."""
@@ -141,43 +111,59 @@ class Writer:
             connection = self._transactions.begin()
         except Exception as error:
             self._transactions.roll_back()
-            calls[0].failed(self._engine.translate(error), error)
+            for call in calls:
+                call.failed(self._engine.translate(error), error)
             return
         try:
             try:
                 self._fill(connection, calls)
             except _Written:
                 connection = self._carefully(calls)
-            self._claim(connection, calls)
+            for call in self.standing.of_slots(calls) + self.standing.of_ready(connection.hints):
+                calls.append(call)
+                self._in_savepoint(connection, call)
             self._commit(connection, calls)
         except Exception as error:
             self._transactions.roll_back()
             log.info("a transaction of %d functions was lost, running them one by one: %s", len(calls), error)
-            for call in calls:
-                self._alone(call)
+            for call in list(calls):
+                calls += self._alone(call)
 
     def _fill(self, connection: Connection, calls: list[Call[Any]]) -> None:
         """Runs functions in the transaction until none is waiting, or it is full. Raises TransactionLost, _Written."""
         until = time.monotonic() + GROUP_SECONDS
         run = self._in_savepoint if self._careful else self._without_savepoint
-        self._careful = max(0, self._careful - 1)
-        waiting: Call[Any] | None = calls[0]
-        while waiting is not None:
-            run(connection, waiting)
+        batch = list(calls)
+        while True:
+            merge = len(batch) > 1 and not self._careful
+            for call in self._merged(connection, batch) if merge else batch:
+                run(connection, call)
             if len(calls) >= self._engine.group or time.monotonic() > until:
-                return
-            waiting = self._next()
-            if waiting is not None:
-                calls.append(waiting)
+                break
+            batch = self._waiting.take()
+            if not batch:
+                break
+            calls += batch
+        self._careful = max(0, self._careful - 1)
 
-    def _claim(self, connection: Connection, calls: list[Call[Any]]) -> None:
-        """Runs those that stand for what this transaction has made ready. Raises TransactionLost."""
-        if self._standing:
-            for slot in {hint.slot for hint in connection.hints if isinstance(hint, TasksReady)}:
-                call = self._standing.pop(slot, None)
-                if call is not None and not call.abandoned():
-                    calls.append(call)
-                    self._in_savepoint(connection, call)
+    def _merged(self, connection: Connection, calls: list[Call[Any]]) -> list[Call[Any]]:
+        """Runs calls of one function as one; those that must be run by themselves. Raises TransactionLost, _Written."""
+        many = many_form(calls[0].function)
+        assert many is not None
+        kept = len(connection.hints)
+        connection.renewed()
+        try:
+            outcomes = many(connection, [(call.args, call.kwargs) for call in calls])
+        except BaseException as error:
+            if not self._transactions.going_on or self._engine.may_be_repeated(error):
+                raise TransactionLost from error
+            if connection.written:
+                raise _Written from error
+            del connection.hints[kept:]
+            return calls
+        return [
+            one for one, came in zip(calls, outcomes, strict=True) if not settled(one, came, self._engine.translate)
+        ]
 
     def _carefully(self, calls: list[Call[Any]]) -> Connection:
         """Runs the functions again, in a new transaction, each in a savepoint."""
@@ -217,26 +203,72 @@ class Writer:
             call.failed(self._engine.translate(error), error)
         connection.script("RELEASE f")
 
-    def _alone(self, call: Call[Any]) -> None:
-        """Runs one function in a transaction of its own, again where that can help."""
+    def _as_one(self, calls: list[Call[Any]]) -> None:
+        """Runs calls of one function in one transaction, and one by one what cannot be run so. ``calls`` gets the
+        claims that were made with them."""
+        left = list(calls)
+        if len(calls) > 1:
+            claims: list[Call[Any]] = []
+            try:
+                connection = self._transactions.begin()
+                left = self._merged(connection, calls)
+                done = [call for call in calls if call not in left]
+                claims += self.standing.of_slots(done)
+                self._commit_with(connection, done, claims)
+            except Exception as error:
+                self._transactions.roll_back()
+                if isinstance(error, CommitUnknown):
+                    for call in calls:
+                        call.failed(error.error)
+                    left = []
+                else:
+                    log.info("%d calls could not be run as one, running them one by one: %s", len(calls), error)
+                    left = list(calls)
+            calls += claims
+        for call in left:
+            calls += self._alone(call)
+
+    def _alone(self, call: Call[Any]) -> list[Call[Any]]:
+        """Runs one function in a transaction of its own, again where that can help; the claims that came with it."""
+        claims: list[Call[Any]] = []
         for again in range(REPEATS):
             call.error, call.result = None, None
             try:
                 connection = self._transactions.begin()
                 call.result = call.function(connection, *call.args, **call.kwargs)
-                self._commit(connection, [call])
-                return
+                claims += self.standing.of_slots([call])
+                self._commit_with(connection, [call], [] if again else claims)
+                break
             except BaseException as error:
                 lost = isinstance(error, TransactionLost) or self._transactions.lost
                 self._transactions.roll_back()
+                if isinstance(error, CommitUnknown):
+                    error = error.error
                 call.failed(self._engine.translate(error), error)
                 if lost:
                     if again == REPEATS - 1 or not self._transactions.reconnected():
-                        return
+                        break
                 elif not self._engine.may_be_repeated(error):
-                    return
+                    break
                 else:
                     time.sleep(random.uniform(0, REPEAT_PAUSE))  # whoever was in the way is at its end
+        return claims
+
+    def _commit_with(self, connection: Connection, calls: list[Call[Any]], claims: list[Call[Any]]) -> None:
+        """Runs claims in the transaction and commits it. When it fails, nothing has been claimed. Raises CommitUnknown
+        when that cannot be known."""
+        try:
+            for claim in claims:
+                claim.result = claim.function(connection, *claim.args, **claim.kwargs)
+            self._commit(connection, [*calls, *claims])
+        except DatabaseUnreachable as error:
+            for claim in claims:
+                claim.failed(error)
+            raise CommitUnknown(error) from error
+        except Exception:
+            for claim in claims:
+                claim.result = []
+            raise
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
         """Commits, then wakes who listens. Raises TransactionLost when the connection is gone and nothing was kept."""

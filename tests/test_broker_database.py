@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from frontdesk.broker import calls, errors, schema, transactions, urls, writer
+from frontdesk.broker import calls, calls_waiting, errors, schema, transactions, urls, writer
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.schema import put, read
@@ -300,7 +300,7 @@ async def test_writes_that_free_others_go_before_those_that_wait(embedded: Datab
 async def test_too_many_waiting_writes_are_refused_and_urgent_ones_are_not(
     embedded: Database, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "WAITING_LIMIT", 3)
+    monkeypatch.setattr(calls_waiting, "WAITING_LIMIT", 3)
     first = await held(embedded, gate)
     rest = [asyncio.create_task(embedded.write(note, f"test:{n}")) for n in range(3)]
     await settle()

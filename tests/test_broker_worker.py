@@ -602,6 +602,7 @@ async def test_a_drain_waits_for_what_ends_in_time_and_claims_nothing_more(desk:
     running, waiting = desk.file(work), desk.file(work)
     await happened(stop.here)
     stopping = asyncio.create_task(found.stop(PATIENCE))
+    await until(lambda: found.draining)
     stop.go.set()
     await stopping
     assert desk.store.status(running) == "succeeded"

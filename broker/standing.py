@@ -1,0 +1,52 @@
+"""Who stands for claims: calls that are run in the very commit that makes tasks ready, or that frees slots.
+
+A claim that is made in the commit of what it waited for costs no commit of its own, and no way through two threads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .calls import Call
+from .wakeups import Hint, TasksReady
+
+
+class Standing:
+    """Each stands once: it is taken by the first transaction that it stands for, and may be put back by nobody."""
+
+    def __init__(self) -> None:
+        self._for_ready: dict[str, Call[Any]] = {}
+        self._for_slots: dict[object, Call[Any]] = {}
+
+    def for_ready(self, slot: str, call: Call[Any]) -> None:
+        """For tasks of this slot, in place of a call that stood there."""
+        self._for_ready[slot] = call
+
+    def for_slots(self, slots: object, call: Call[Any]) -> None:
+        """For slots that become free; the call gets their number as its first argument."""
+        self._for_slots[slots] = call
+
+    def of_ready(self, hints: Iterable[Hint]) -> list[Call[Any]]:
+        """Takes those that stand for what a transaction has made ready."""
+        if not self._for_ready:
+            return []
+        slots = {hint.slot for hint in hints if isinstance(hint, TasksReady)}
+        return _wanted([self._for_ready.pop(slot, None) for slot in slots])
+
+    def of_slots(self, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
+        """Takes those that stand for the slots that these calls have freed."""
+        if not self._for_slots:
+            return []
+        found: list[Call[Any] | None] = []
+        for slots, number in Counter(call.frees for call in calls if call.frees is not None and not call.error).items():
+            call = self._for_slots.pop(slots, None)
+            if call is not None:
+                call.args = (number, *call.args)
+                found.append(call)
+        return _wanted(found)
+
+
+def _wanted(calls: Iterable[Call[Any] | None]) -> list[Call[Any]]:
+    return [call for call in calls if call is not None and not call.abandoned()]

@@ -1,0 +1,143 @@
+"""Telling of many tasks at once: their events and notices, counted in their conversations, in a few statements.
+
+What one task tells is in `rows.tell` and `notices`; this writes the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..tasks.states import Status
+from . import events, notices, turns, views
+from .bulk import Bulk, ids, insert_all
+from .connection import Connection
+from .tables import InboxEntry, LogRow
+from .views import TaskRow
+from .wakeups import Events, InputArrived
+
+LOCK_CONVERSATIONS: Final = Bulk(
+    "SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given}) ORDER BY id {in_order} {lock}",
+    {"id": "text"},
+)
+FREE_CONVERSATIONS: Final = Bulk(
+    "SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given}) {skip_locked}", {"id": "text"}
+)
+COUNT_ON: Final = Bulk(
+    """UPDATE frontdesk_conversation SET last_cursor = last_cursor + given.events,
+    last_label = last_label + given.labels, last_input = last_input + given.inputs
+    FROM {given} WHERE frontdesk_conversation.id = given.id
+    RETURNING frontdesk_conversation.id, last_cursor, last_label, last_input""",
+    {"id": "text", "events": "bigint", "labels": "bigint", "inputs": "bigint"},
+)
+LIVE_TURNS: Final = Bulk(
+    """SELECT conversation_id, status FROM frontdesk_task WHERE kind = 'turn' AND finished_at IS NULL
+    AND conversation_id IN (SELECT given.id FROM {given}) {nowait}""",
+    {"id": "text"},
+)
+INSERT_EVENTS: Final = insert_all(LogRow, events.COLUMNS)
+INSERT_NOTICES: Final = insert_all(InboxEntry, notices.COLUMNS)
+
+
+@dataclass(slots=True)
+class Counter:
+    """The numbers that one conversation has just given out; ``take`` hands them out in order."""
+
+    cursor: int
+    label: int
+    number: int
+
+
+def lock_conversations(conn: Connection, found: Collection[str | None]) -> None:
+    """Locks conversations, in the order of their ids."""
+    if conn.dialect != "sqlite":
+        conn.bulk(LOCK_CONVERSATIONS, ids([one for one in found if one is not None]))
+
+
+def free_conversations(conn: Connection, found: Collection[str | None]) -> set[str | None]:
+    """Locks those that no other transaction has; which. It never waits."""
+    wanted = set(found)
+    if conn.dialect == "sqlite":
+        return wanted
+    free: set[str | None] = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids([one for one in wanted if one]))}
+    return free | ({None} & wanted)
+
+
+def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) -> dict[str, Counter]:
+    """Counts conversations on by so many events, labels and inputs each, given more than once if need be, and locks
+    them; what was given out begins after the returned numbers. Those that are gone are missing.
+    """
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for conversation_id, *numbers in wanted:
+        found = sums[conversation_id]
+        for place, number in enumerate(numbers):
+            found[place] += number
+    given = [{"id": one, "events": new[0], "labels": new[1], "inputs": new[2]} for one, new in sums.items()]
+    counted: dict[str, Counter] = {}
+    for conversation_id, cursor, label, number in conn.bulk(COUNT_ON, given):
+        new = sums[conversation_id]
+        counted[conversation_id] = Counter(cursor - new[0], label - new[1], number - new[2])
+    return counted
+
+
+def insert_events(conn: Connection, told: Sequence[tuple[str, int, events.Event]]) -> None:
+    """Writes one event for each (conversation, cursor, event), whose cursors the caller has just counted."""
+    now = conn.wall()
+    found = [
+        Events(conversation_id, cursor, 1, event.response_id, event.text) for conversation_id, cursor, event in told
+    ]
+    given = [events.row_of(row, None, now) for row in found]
+    conn.insert_each(events.INSERT, INSERT_EVENTS, given)
+    for row in found:
+        conn.publish(row)
+
+
+def tell_each(conn: Connection, found: Sequence[TaskRow], what: str) -> None:
+    """As `rows.tell` for each of these tasks."""
+    owned = [row for row in found if row["conversation_id"] is not None and row["kind"] != "turn"]
+    counted = count_each(conn, [(row["conversation_id"], 1, 0, 0) for row in owned])
+    told: list[tuple[str, int, events.Event]] = []
+    for row in owned:
+        counter = counted.get(row["conversation_id"])
+        if counter is not None:
+            counter.cursor += 1
+            told.append((row["conversation_id"], counter.cursor, views.told(row, what, views.view_text(row))))
+    insert_events(conn, told)
+
+
+def finished_each(conn: Connection, found: Sequence[TaskRow]) -> None:
+    """As `notices.finished` for each of these tasks."""
+    owned = [row for row in found if row["conversation_id"] is not None]
+    kinds = [notices.KINDS.get(row["announce"]) for row in owned]
+    counted = count_each(
+        conn,
+        [(row["conversation_id"], 1, 0, int(kind is not None)) for row, kind in zip(owned, kinds, strict=True)],
+    )
+    told: list[tuple[str, int, events.Event]] = []
+    put: list[TaskRow] = []
+    for row, kind in zip(owned, kinds, strict=True):
+        conversation_id = row["conversation_id"]
+        counter = counted.get(conversation_id)
+        if counter is None:
+            continue
+        view = views.view_text(row)
+        counter.cursor += 1
+        told.append((conversation_id, counter.cursor, views.told(row, "finished", view)))
+        if kind is not None:
+            counter.number += 1
+            put.append(notices.row_of(conn, conversation_id, counter.number, row["id"], f'{{"task":{view}}}', kind))
+    insert_events(conn, told)
+    conn.insert_each(notices.INSERT, INSERT_NOTICES, put)
+    _advance_each(conn, {row["conversation_id"] for row in put})
+
+
+def _advance_each(conn: Connection, conversations: Collection[str]) -> None:
+    """As `turns.advance` for each: those whose turn is under way are only told that there is something new."""
+    live = {str(row[0]): row[1] for row in conn.bulk(LIVE_TURNS, ids(list(conversations)))}
+    for one in sorted(conversations):
+        if one in live and live[one] != Status.WAITING:
+            conn.publish(InputArrived(one))
+        else:
+            turns.advance(conn, one, idle=one not in live)

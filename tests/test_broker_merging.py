@@ -1,0 +1,250 @@
+"""Calls that wait for the writer at once are run as one: each gets what it would have got by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from frontdesk.agents.filing import file_task
+from frontdesk.broker import queue
+from frontdesk.broker.bulk import Bulk
+from frontdesk.broker.calls import Call
+from frontdesk.broker.calls_waiting import Waiting
+from frontdesk.broker.connection import Connection
+from frontdesk.broker.database import Database
+from frontdesk.broker.errors import ConversationNotFound, DatabaseClosed, LeaseLost
+from frontdesk.broker.filing import Filed, Origin
+from frontdesk.broker.merging import ALONE, Arguments, Error, merges
+from frontdesk.broker.rows import Claim
+from frontdesk.tasks.request import TaskRequest
+from frontdesk.tasks.states import Action
+from frontdesk.tests.databases import Opener
+from frontdesk.tests.invariants import broken
+from frontdesk.tests.store import Store
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return Store(database)
+
+
+async def together(database: Database, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What the calls came to that all waited while the writer was busy; an error is a result."""
+    begun, go = threading.Event(), threading.Event()
+
+    def busy(conn: Connection) -> None:
+        begun.set()
+        go.wait(30)
+
+    first = asyncio.create_task(database.write(busy))
+    await asyncio.to_thread(begun.wait, 30)
+    waiting = [asyncio.create_task(call()) for call in calls]
+    await asyncio.sleep(0)  # each has put its call in line
+    go.set()
+    await first
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def finishing(store: Store, claim: Claim, action: Action = Action.SUCCEED, **options: Any) -> Any:
+    return lambda: store.database.write_first(queue.finish, claim, action, **options)
+
+
+def filing(store: Store, conversation: str | None, tenant: str = "", **options: Any) -> Any:
+    request = TaskRequest.model_validate({"name": "work", **options.pop("request", {})})
+    origin = Origin(conversation_id=conversation, tenant=tenant, **options)
+    return lambda: store.database.write(file_task, request, origin)
+
+
+def nothing(conn: Connection) -> None:
+    """Writes nothing."""
+
+
+class Counted:
+    """A function with a form for many: says what it was called with."""
+
+    def __init__(self, outcomes: Callable[[Connection, Sequence[Arguments]], list[Any]]) -> None:
+        self.alone: list[int] = []
+        self.merged: list[list[int]] = []
+
+        def many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
+            self.merged.append([args[0] for args, _ in calls])
+            return outcomes(conn, calls)
+
+        @merges(many)
+        def one(conn: Connection, number: int) -> str:
+            self.alone.append(number)
+            return f"alone {number}"
+
+        self.function = one
+
+    async def run(self, database: Database, count: int) -> list[Any]:
+        return await together(
+            database, *(lambda number=number: database.write(self.function, number) for number in range(count))
+        )
+
+
+async def test_calls_of_one_function_are_run_as_one_and_each_has_its_result(database: Database) -> None:
+    counted = Counted(lambda conn, calls: [f"merged {args[0]}" for args, _ in calls])
+    assert await counted.run(database, 4) == [f"merged {number}" for number in range(4)]
+    assert (counted.merged, counted.alone) == ([[0, 1, 2, 3]], [])
+
+
+async def test_a_call_that_cannot_be_run_with_others_is_run_by_itself(database: Database) -> None:
+    counted = Counted(lambda conn, calls: [ALONE if args[0] == 1 else args[0] for args, _ in calls])
+    assert await counted.run(database, 3) == [0, "alone 1", 2]
+    assert counted.alone == [1]
+
+
+async def test_an_error_is_its_caller_s_alone(database: Database) -> None:
+    counted = Counted(lambda conn, calls: [Error(ValueError("no")) if args[0] == 1 else 0 for args, _ in calls])
+    first, second, third = await counted.run(database, 3)
+    assert (first, str(second), third) == (0, "no", 0)
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_when_the_form_for_many_fails_each_is_run_by_itself(database: Database, written: bool) -> None:
+    def fail(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
+        if written:
+            conn.script("DELETE FROM frontdesk_meta WHERE key = 'schema'")
+        raise ValueError("not together")
+
+    counted = Counted(fail)
+    assert await counted.run(database, 3) == ["alone 0", "alone 1", "alone 2"]
+    kept = await database.read(lambda conn: conn.script("SELECT count(*) FROM frontdesk_meta WHERE key = 'schema'"))
+    assert kept[0][0] == 1, "what it had written is undone"
+
+
+async def test_runs_that_end_at_once_end_as_they_would_one_by_one(store: Store) -> None:
+    conversation, other = store.conversation(), store.conversation()
+    claims = [store.started(of) for of in (conversation, conversation, other, None, conversation)]
+    stale = claims.pop()
+    store.finish(stale)
+    ended = await together(
+        store.database,
+        finishing(store, claims[0], result='"one"'),
+        finishing(store, claims[1], Action.FAIL, error="broke", error_kind="ValueError"),
+        finishing(store, stale),
+        finishing(store, claims[2], Action.CANCEL),
+        finishing(store, claims[3], result="4"),
+    )
+    assert [type(one) for one in ended] == [type(None), type(None), LeaseLost, type(None), type(None)]
+    found = [store.row(claim.task_id) for claim in claims]
+    assert [(row["status"], row["result"], row["error"], row["progress"]) for row in found] == [
+        ("succeeded", '"one"', None, 1.0),
+        ("failed", None, "broke", None),
+        ("cancelled", None, None, None),
+        ("succeeded", "4", None, 1.0),
+    ]
+    assert store.told(conversation)[-2:] == ["finished succeeded", "finished failed"]
+    assert [int(one["cursor"]) for one in store.log(conversation)] == list(
+        range(1, store.about(conversation)["last_cursor"] + 1)
+    )
+    assert [(one.number, one.payload["task"]["label"]) for one in store.inbox(conversation, "notice")] == [
+        (1, "T3"), (2, "T1"), (3, "T2"),
+    ]  # fmt: skip
+    assert len(store.turns()) == 2, "each conversation has one turn that answers"
+    assert broken(store) == []
+
+
+async def test_an_end_that_concerns_other_tasks_is_written_by_itself(store: Store) -> None:
+    conversation = store.conversation()
+    parent = store.started(conversation)
+    child = store.started(conversation, parent=parent)
+    assert store.park(parent, child.task_id)
+    keyed = store.started(conversation, name="keyed", concurrency_key="k", concurrency_limit=1)
+    following = store.enqueue(conversation, name="keyed", concurrency_key="k", concurrency_limit=1)
+    hooked = store.started(conversation, webhook="https://example.org/hook")
+    plain = store.started(conversation)
+    ends = [finishing(store, claim) for claim in (child, keyed, hooked, plain)]
+    assert await together(store.database, *ends) == [None] * 4
+    assert store.status(parent) == "queued"
+    assert store.row(following["id"])["held"] == ""
+    assert [store.status(claim) for claim in (child, keyed, hooked, plain)] == ["succeeded"] * 4
+    (count,) = store.see(lambda conn: conn.script("SELECT count(*) FROM frontdesk_delivery"))
+    assert count[0] == 1
+    assert broken(store) == []
+
+
+async def test_tasks_that_are_filed_at_once_stand_as_if_filed_one_by_one(store: Store) -> None:
+    conversation, other = store.conversation(), store.conversation(tenant="else")
+    repeated = filing(store, conversation, created_by="call-1")
+    found = await together(
+        store.database,
+        filing(store, conversation, request={"title": "first"}),
+        repeated,
+        filing(store, other, tenant="else"),
+        filing(store, other),
+        filing(store, None, request={"priority": 5}),
+        repeated,
+        filing(store, conversation, request={"unique_key": "u"}),
+        filing(store, conversation, request={"delay": 60}),
+    )
+    refused = found.pop(3)
+    assert isinstance(refused, ConversationNotFound)
+    filed: list[Filed] = found
+    first, second, foreign, free, again, unique, later = (store.row(one.row["id"]) for one in filed)
+    assert again["id"] == second["id"]
+    assert [one.repeated for one in filed] == [False, False, False, False, True, False, False]
+    assert {one["label"] for one in (first, second, unique, later)} == {"T1", "T2", "T3", "T4"}
+    assert (first["title"], foreign["label"], free["label"], later["held"]) == ("first", "T1", "", "time")
+    assert sorted(store.told(conversation)) == ["created queued"] * 4
+    claimed = store.claim(10)
+    assert claimed[0].task_id == free["id"], "the most urgent is first"
+    places = [store.row(claim.task_id)["place"] for claim in claimed[1:]]
+    assert places == sorted(places)
+    assert first["place"] < second["place"] < unique["place"], "an owner's tasks keep their order"
+    assert broken(store) == []
+
+
+async def test_a_claim_may_be_made_in_the_commit_that_frees_its_slot(opened: Opener) -> None:
+    database = opened()
+    store = Store(database)
+    running = [store.started() for _ in range(2)]
+    waiting = [store.enqueue() for _ in range(3)]
+    slots = object()
+
+    def stand() -> asyncio.Future[list[Claim]]:
+        return database.take_when_free(slots, queue.release, queue.claim_so_many, "task", ["work"], "tests", 1e6)
+
+    standing = stand()
+    elsewhere = database.take_when_free(object(), queue.release, queue.claim_so_many, "task", ["work"], "tests", 1e6)
+    ends = [lambda claim=claim: database.write_freeing(slots, queue.finish, claim, Action.SUCCEED) for claim in running]
+    assert await together(database, *ends) == [None, None]
+    assert {claim.task_id for claim in await standing} == {waiting[0]["id"], waiting[1]["id"]}
+    assert not elsewhere.done(), "those slots are as they were"
+    lost = stand()
+    with pytest.raises(LeaseLost):
+        await database.write_freeing(slots, queue.finish, running[0], Action.SUCCEED)
+    assert not lost.done(), "what has failed frees nothing"
+    lost.cancel()
+    elsewhere.cancel()
+    assert store.status(waiting[2]) == "queued"
+
+
+def test_the_writer_waits_for_half_of_those_that_it_has_answered() -> None:
+    waiting = Waiting()
+    for _ in range(10):
+        waiting.put(Call(nothing))
+    assert waiting.wait(20), "half of them are there already"
+    assert len(waiting) == 10
+    late = threading.Timer(0.0, waiting.put, [Call(nothing)])
+    late.start()
+    assert waiting.wait(1_000), "and when they do not come, it begins with what there is"
+    late.join()
+    waiting.close()
+    while waiting.take():
+        pass
+    assert not waiting.wait(0)
+    with pytest.raises(DatabaseClosed):
+        waiting.put(Call(nothing))
+
+
+def test_a_statement_over_many_rows_takes_text_numbers_and_nothing(store: Store) -> None:
+    echo = Bulk("SELECT given.a, given.b, given.c FROM {given}", {"a": "text", "b": "bigint", "c": "double precision"})
+    given = [{"a": "ü'%s", "b": 2**53, "c": 0.1, "more": 1}, {"a": None, "b": None, "c": None, "more": 2}]
+    assert [tuple(row) for row in store.do(lambda conn: conn.bulk(echo, given))] == [("ü'%s", 2**53, 0.1), (None,) * 3]
+    assert store.do(lambda conn: conn.bulk(echo, [])) == []
