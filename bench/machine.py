@@ -22,7 +22,12 @@ PACKAGES = (
     "sqlalchemy",
     "pydantic",
     "anyio",
+    "psycopg",
     "huey",
+    "asyncpg",
+    "pgqueuer",
+    "procrastinate",
+    "saq",
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from frontdesk.bench import peers
 from frontdesk.bench.figures import Column, Goal, Table, number, quantile, ratios, render, spread, verdict
+from frontdesk.bench.postgresql_server import GIVEN
 from frontdesk.bench.rounds import Benchmark, Subject, Unavailable, measure, run_subject
 from frontdesk.bench.run import BENCHMARKS
 from frontdesk.bench.wal import Written, written
@@ -19,17 +20,25 @@ from frontdesk.bench.wal import Written, written
 ROUNDS = {"ours": [{"rate": 30.0}, {"rate": 10.0}], "floor": [{"rate": 100.0}, {"rate": 20.0}]}
 
 
+# The same code as a neighbour's, with another number.
+ALIKE = {"2 worker processes", "4 worker processes", "100,000 queued"}
+ALIKE |= {"SQLite, nothing else", "PostgreSQL, nothing else"}
+
+
 def subjects() -> list[tuple[Benchmark, Subject]]:
     """Of the peers only what `turns` has not: the frameworks are installed by `make bench` alone."""
     quick = (peers.HAND, peers.DURABLE)
-    found = [(one, subject) for one in BENCHMARKS.values() for subject in one.subjects]
+    found = [(one, subject) for one in BENCHMARKS.values() for subject in one.subjects if subject.name not in ALIKE]
     return [pair for pair in found if pair[0] is not peers.BENCHMARK or pair[1].name in quick]
 
 
 @pytest.mark.parametrize(
     ("of", "subject"), subjects(), ids=[f"{one.name}: {subject.name}" for one, subject in subjects()]
 )
-def test_each_subject_measures_what_its_tables_show(of: Benchmark, subject: Subject) -> None:
+def test_each_subject_measures_what_its_tables_show(
+    of: Benchmark, subject: Subject, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GIVEN, postgresql_url)
     try:
         figures = run_subject(subject, quick=True)
     except Unavailable as reason:
@@ -50,7 +59,7 @@ def test_a_run_prints_machine_tables_and_goals() -> None:
     assert done.returncode == 0, done.stderr
     assert "SQLite" in done.stdout
     assert "| Frontdesk" in done.stdout
-    assert "goal ≥ 0.3 ×" in done.stdout
+    assert "goal ≥ 0.5 ×" in done.stdout
 
 
 def test_every_goal_is_about_subjects_that_are_measured() -> None:
