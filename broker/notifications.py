@@ -45,8 +45,7 @@ class PostgreSQLNeighbours:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        raw = self._connect()
-        raw.execute(f"LISTEN {CHANNEL}")
+        raw = self._listening()
         self._thread = threading.Thread(target=self._run, args=(raw,), name="frontdesk-neighbours", daemon=True)
         self._thread.start()
 
@@ -67,6 +66,13 @@ class PostgreSQLNeighbours:
         os.close(self._wake_out)
         os.close(self._wake_in)
 
+    def _listening(self) -> psycopg.Connection[Any]:
+        """A connection that hears, and that tells without waiting for a disk: telling is a transaction too, and what it
+        is about has been committed."""
+        raw = self._connect()
+        raw.execute(f"SET synchronous_commit = off; LISTEN {CHANNEL}")
+        return raw
+
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it has not read the last thousands of these: it is awake
             os.write(self._wake_in, b"\0")
@@ -75,8 +81,7 @@ class PostgreSQLNeighbours:
         while True:
             try:
                 if raw is None:
-                    raw = self._connect()
-                    raw.execute(f"LISTEN {CHANNEL}")
+                    raw = self._listening()
                     self._hub.publish_everything()
                 self._serve(raw)
                 raw.close()

@@ -7,7 +7,7 @@ transaction does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 
@@ -37,7 +37,7 @@ SELECT pg_xact_status(%(xid)s::xid8),
     (split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric)::text::xid8
 FROM pg_control_checkpoint()
 """
-BEGIN: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
+BEGIN: Final = "BEGIN; SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"  # one trip
 
 
 class PostgreSQL:
@@ -55,7 +55,6 @@ class PostgreSQL:
         raw = self.connect()
         try:
             raw.execute(WRITER_SETTINGS)
-            raw.autocommit = False
         except psycopg.Error as error:
             raw.close()
             raise self.translate(error) from error
@@ -89,6 +88,7 @@ class PostgreSQL:
         if not write:
             return Begun()
         cursor.execute(BEGIN)
+        cast(Any, cursor).nextset()
         mark, now = cursor.fetchall()[0]
         return Begun(now=now, mark=f"{mark} {now!r}")
 

@@ -21,8 +21,10 @@ ROUNDS = {"ours": [{"rate": 30.0}, {"rate": 10.0}], "floor": [{"rate": 100.0}, {
 
 
 # The same code as a neighbour's, with another number.
-ALIKE = {"2 worker processes", "4 worker processes", "100,000 queued"}
-ALIKE |= {"SQLite, nothing else", "PostgreSQL, nothing else"}
+ALIKE = {
+    *("2 worker processes", "4 worker processes", "100,000 queued"),
+    *("SQLite, nothing else", "PostgreSQL, nothing else"),
+}
 
 
 def subjects() -> list[tuple[Benchmark, Subject]]:

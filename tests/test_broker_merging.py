@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frontdesk.agents.filing import file_task
-from frontdesk.broker import queue
+from frontdesk.broker import filing_many, finishing, queue, telling
 from frontdesk.broker.bulk import Bulk
 from frontdesk.broker.calls import Call
 from frontdesk.broker.calls_waiting import Waiting
@@ -49,7 +49,7 @@ async def together(database: Database, *calls: Callable[[], Coroutine[Any, Any, 
     return await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def finishing(store: Store, claim: Claim, action: Action = Action.SUCCEED, **options: Any) -> Any:
+def ending(store: Store, claim: Claim, action: Action = Action.SUCCEED, **options: Any) -> Any:
     return lambda: store.database.write_first(queue.finish, claim, action, **options)
 
 
@@ -125,11 +125,11 @@ async def test_runs_that_end_at_once_end_as_they_would_one_by_one(store: Store) 
     store.finish(stale)
     ended = await together(
         store.database,
-        finishing(store, claims[0], result='"one"'),
-        finishing(store, claims[1], Action.FAIL, error="broke", error_kind="ValueError"),
-        finishing(store, stale),
-        finishing(store, claims[2], Action.CANCEL),
-        finishing(store, claims[3], result="4"),
+        ending(store, claims[0], result='"one"'),
+        ending(store, claims[1], Action.FAIL, error="broke", error_kind="ValueError"),
+        ending(store, stale),
+        ending(store, claims[2], Action.CANCEL),
+        ending(store, claims[3], result="4"),
     )
     assert [type(one) for one in ended] == [type(None), type(None), LeaseLost, type(None), type(None)]
     found = [store.row(claim.task_id) for claim in claims]
@@ -159,7 +159,7 @@ async def test_an_end_that_concerns_other_tasks_is_written_by_itself(store: Stor
     following = store.enqueue(conversation, name="keyed", concurrency_key="k", concurrency_limit=1)
     hooked = store.started(conversation, webhook="https://example.org/hook")
     plain = store.started(conversation)
-    ends = [finishing(store, claim) for claim in (child, keyed, hooked, plain)]
+    ends = [ending(store, claim) for claim in (child, keyed, hooked, plain)]
     assert await together(store.database, *ends) == [None] * 4
     assert store.status(parent) == "queued"
     assert store.row(following["id"])["held"] == ""
@@ -248,3 +248,24 @@ def test_a_statement_over_many_rows_takes_text_numbers_and_nothing(store: Store)
     given = [{"a": "ü'%s", "b": 2**53, "c": 0.1, "more": 1}, {"a": None, "b": None, "c": None, "more": 2}]
     assert [tuple(row) for row in store.do(lambda conn: conn.bulk(echo, given))] == [("ü'%s", 2**53, 0.1), (None,) * 3]
     assert store.do(lambda conn: conn.bulk(echo, [])) == []
+
+
+STATEMENTS = [
+    (module.__name__.rpartition(".")[2], name, found)
+    for module in (telling, finishing, filing_many, queue)
+    for name, found in vars(module).items()
+    if isinstance(found, Bulk)
+]
+
+
+@pytest.mark.parametrize(("room", "name", "statement"), STATEMENTS, ids=[f"{one[0]}.{one[1]}" for one in STATEMENTS])
+def test_a_statement_over_many_rows_reads_no_whole_table(store: Store, room: str, name: str, statement: Bulk) -> None:
+    explain = "EXPLAIN QUERY PLAN " if store.database.engine.dialect == "sqlite" else "EXPLAIN "
+
+    def plan(conn: Connection) -> str:
+        found = conn.raw.execute(explain + statement.sql(conn.dialect), ("[]",)).fetchall()
+        return "\n".join(str(tuple(row)) for row in found)
+
+    found = store.do(plan)
+    assert "SCAN frontdesk_" not in found
+    assert "Seq Scan" not in found
