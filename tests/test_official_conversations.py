@@ -132,6 +132,20 @@ async def test_an_item_that_is_deleted_is_seen_by_no_model(house: House, client:
     assert caught.value.code == "item_not_found"
 
 
+async def test_an_item_that_is_deleted_before_many_are_added_is_seen_by_no_model(
+    house: House, client: AsyncOpenAI
+) -> None:
+    made = await client.conversations.create()
+    await ask(client, "one secret", made.id)
+    await ask(client, "and this", made.id)  # the worker knows the first turn now
+    first: Any = (await client.conversations.items.list(made.id, order="asc")).data[0]
+    await client.conversations.items.delete(first.id, conversation_id=made.id)
+    many = [said(f"item {number}") for number in range(600)]  # more than a worker reads at once
+    await client.conversations.items.create(made.id, items=many)
+    await ask(client, "how many?", made.id)
+    assert input_of(house.model.requests[-1]) == ["and this", *(one["content"] for one in many), "how many?"]
+
+
 async def test_while_it_answers_nobody_changes_its_history(house: House, client: AsyncOpenAI) -> None:
     house.lines["hold on"] = (call("hold", {"name": "busy"}), "held")
     made = await client.conversations.create(items=[said("before")])
