@@ -48,10 +48,23 @@ def prepare(conn: Connection, engine: Engine) -> None:
         migrate(conn, version, SCHEMA_VERSION)
     if found != str(SCHEMA_VERSION):
         put(conn, "schema", str(SCHEMA_VERSION))
+    # Of one that is up to date only what is not there is made (tables of a storey that nobody had loaded before): even
+    # an index that exists makes PostgreSQL lock its table against everyone who writes.
+    present = _tables(conn) if found == str(SCHEMA_VERSION) else frozenset[str]()
     for of in Base.metadata.sorted_tables:
-        _create(conn, of)
+        if of.name not in present:
+            _create(conn, of)
     if isinstance(engine, SQLite):
         _set_clock(conn, engine)
+
+
+def _tables(conn: Connection) -> frozenset[str]:
+    """The names of the tables that are there."""
+    if conn.dialect == "sqlite":
+        found = conn.script("SELECT name FROM sqlite_master WHERE type = 'table'")
+    else:
+        found = conn.script("SELECT tablename FROM pg_tables WHERE schemaname = ANY (current_schemas(false))")
+    return frozenset(str(name) for (name,) in found)
 
 
 def _create(conn: Connection, of: sa.Table) -> None:

@@ -917,3 +917,13 @@ def test_the_clock_goes_on_after_a_reboot(file: Path, monkeypatch: pytest.Monkey
 
 def test_calls_name_their_functions() -> None:
     assert calls.Call(note).name == "note"
+
+
+def test_a_process_that_starts_waits_for_nobody_who_writes(postgresql: Server, postgresql_url: str) -> None:
+    Database.open(postgresql_url, durable=False).close()
+    name = postgresql_url.split("/")[3].split("?")[0]
+    with postgresql.connect(name) as raw, raw.transaction():
+        raw.execute("UPDATE frontdesk_task SET name = name")
+        raw.execute("SET LOCAL lock_timeout = '1ms'")
+        Database.open(postgresql_url, durable=False).close()
+        raw.execute("UPDATE frontdesk_turn SET status = status")
