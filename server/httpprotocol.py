@@ -8,7 +8,7 @@ head of a request may take as long as it likes.
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -37,7 +37,8 @@ class AbortableHTTP(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        idle = self.cycle is None or self.cycle.response_complete
+        cycle = cast("Any", self.cycle)  # None before the first request
+        idle = cycle is None or cycle.response_complete
         if idle and self.transport.get_protocol() is self and not self.transport.is_closing():
             self._await_head()
         else:  # it has said what it wants, or it is a WebSocket now

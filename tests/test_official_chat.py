@@ -245,20 +245,22 @@ async def test_what_a_limit_ends_says_length(house: House, client: AsyncOpenAI) 
     assert answer.choices[0].finish_reason == "length"
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [({"n": 2}, "n"), ({"stop": ["x"]}, "stop"), ({"messages": []}, "messages"), ({"messages": "x"}, "messages"),
-     ({"messages": [{"role": "assistant", "content": "x"}]}, "messages"),
-     ({"messages": [{"role": "nobody", "content": "x"}]}, "messages[0].role"),
-     ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
-     ({"messages": [{"role": "user", "content": [{"type": "odd"}]}]}, "messages[0].content[0].type"),
-     ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
-     ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
-     ({"messages": [{"role": "user"}]}, "messages[0].content"),
-     ({"tools": [{"type": "custom"}]}, "tools[0].type"), ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
-     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
-     ({"logprobs": True}, "logprobs"), ({"temperature": 9}, "temperature")],
-)  # fmt: skip
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"n": 2}, "n"), ({"stop": ["x"]}, "stop"), ({"messages": []}, "messages"), ({"messages": "x"}, "messages"),
+    ({"messages": [{"role": "assistant", "content": "x"}]}, "messages"),
+    ({"messages": [{"role": "nobody", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0].type"),
+    ({"messages": [{"role": "user", "content": [{"type": "odd"}]}]}, "messages[0].content[0].type"),
+    ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"tools": [{"type": "custom"}]}, "tools[0].type"), ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"logprobs": True}, "logprobs"), ({"temperature": 9}, "temperature"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "param"), WRONG)
 async def test_a_refusal_names_the_field(client: AsyncOpenAI, fields: dict[str, Any], param: str) -> None:
     body = {"model": "house", "messages": [{"role": "user", "content": "x"}], **fields}
     with pytest.raises(openai.BadRequestError) as caught:

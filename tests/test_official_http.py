@@ -48,8 +48,8 @@ async def client(house: House, record: HTTPRecord) -> AsyncGenerator[AsyncOpenAI
 
 
 async def ask(client: AsyncOpenAI, given: Any, **fields: Any) -> Any:
-    found: Any = await client.responses.create(model="house", input=given, **fields)
-    return found
+    create: Any = client.responses.create
+    return await create(model="house", input=given, **fields)
 
 
 async def ended(client: AsyncOpenAI, response_id: str) -> Any:

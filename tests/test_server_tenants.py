@@ -178,8 +178,8 @@ def fixed(body: Any) -> str:
     given: Any = body
     if isinstance(body, dict) and given.get("object") == "response":
         body = {name: given[name] for name in ("object", "model", "previous_response_id", "metadata")}
-    if isinstance(body, dict) and body.get("object") == "chat.completion":
-        del body["id"]
+    if isinstance(body, dict) and given.get("object") == "chat.completion":
+        del given["id"]
     return json.dumps(body)
 
 

@@ -176,7 +176,7 @@ async def test_dependencies_may_be_a_mapping_and_win_over_a_default() -> None:
 
     signature = signature_of(use, context_types=(Context,))
     assert await injected(signature, "{}", Context({"colour": "blue"})) == {"colour": "blue"}
-    assert await injected(signature, "{}", Context({})) == {}
+    assert await injected(signature, "{}", Context(dict[str, str]())) == {}
     assert await injected(signature, "{}", Context(cast(object, None))) == {}
 
 

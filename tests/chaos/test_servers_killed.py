@@ -30,9 +30,12 @@ class Mortal(ServerProcess):
 
 def script(dice: random.Random, number: int) -> list[Any]:
     """Tools, tasks, both side by side, or a handoff."""
-    note = ["note", {"text": f"n{number}"}]
-    filed = ["create_task", {"task": {"name": "double", "arguments": {"number": number}}, "title": None, "again": True}]
-    moves = [["transfer_to_other", {}]] if number == 1 else [note]
+    note: list[Any] = ["note", {"text": f"n{number}"}]
+    filed: list[Any] = [
+        "create_task",
+        {"task": {"name": "double", "arguments": {"number": number}}, "title": None, "again": True},
+    ]
+    moves: list[Any] = [["transfer_to_other", {}]] if number == 1 else [note]
     return dice.choice([[[note], "noted"], [[filed, note], "both"], [[filed], [note], "in turn"], [moves, "moved"]])
 
 
