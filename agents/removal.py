@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import rows
+from ..broker import rows, usage
 from ..broker.connection import Connection
 from ..broker.conversations import UNSTORED_SECONDS
 from ..broker.failpoints import operation
@@ -101,6 +101,7 @@ def remove_conversation(conn: Connection, conversation_id: str, limit: int = BAT
         return True
     for statement in (*OF_CONVERSATION, DELETE_CONVERSATION):
         conn.run(statement, {"id": conversation_id})
+    usage.forget(conn, conversation_id)
     return False
 
 

@@ -19,6 +19,7 @@ from . import checks, items
 from .call import Call, Endpoint
 from .checks import JSON, optional
 from .errors import Draining, InvalidRequest, WireError
+from .item_views import parts
 from .replies import answer
 
 
@@ -40,9 +41,16 @@ async def compacted(call: Call) -> Response:
     return answer(
         {
             "id": new_id("cmp"), "object": "response.compaction", "created_at": int(time.time()),
-            "output": list(found.items), "usage": usage_body(found.usage),
+            "output": [_shown(one) for one in found.items], "usage": usage_body(found.usage),
         }
     )  # fmt: skip
+
+
+def _shown(item: JSON) -> JSON:
+    """One item of the answer, with what its type demands and the client may have left out."""
+    if item["type"] != "message":
+        return item
+    return {**item, "status": "completed", "content": parts(item.get("content"), "user")}
 
 
 async def _given(call: Call, body: JSON) -> list[JSON]:

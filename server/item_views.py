@@ -26,11 +26,11 @@ def shown_item(one: StoredItem) -> JSON:
     shown = wire_item(one.id, one.body, one.status, one.agent)
     match shown.get("type"):
         case "message":
-            shown["content"] = _parts(shown.get("content"), str(shown.get("role")))
+            shown["content"] = parts(shown.get("content"), str(shown.get("role")))
         case "function_call":
             shown.setdefault("arguments", "")
         case "function_call_output" if isinstance(shown.get("output"), list):
-            shown["output"] = _parts(shown["output"], "user")
+            shown["output"] = parts(shown["output"], "user")
         case "reasoning":
             shown.setdefault("summary", [])
         case "mcp_call" | "mcp_approval_request":
@@ -43,8 +43,8 @@ def shown_item(one: StoredItem) -> JSON:
     return shown
 
 
-def _parts(content: Any, role: str) -> list[JSON]:
-    """The parts of a message's content, each whole."""
+def parts(content: Any, role: str) -> list[JSON]:
+    """The parts of a message's content, each whole, as the SDK's types have them."""
     if isinstance(content, str):
         kind = "output_text" if role == "assistant" else "input_text"
         content = [{"type": kind, "text": content}]

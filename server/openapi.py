@@ -75,7 +75,7 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "GET /v1/responses/{response_id}/input_items": Described(
         "openai.types.responses.response_item_list:ResponseItemList", None, PAGING
     ),
-    "POST /v1/responses/compact": Described("openai.types.responses:CompactedResponse", wire.CompactRequest),
+    "POST /v1/responses/compact": Described(f"{__package__}.compacted:CompactedResponse", wire.CompactRequest),
     "POST /v1/conversations": Described(CONVERSATION, wire.CreateConversation),
     "GET /v1/conversations/{conversation_id}": Described(CONVERSATION),
     "POST /v1/conversations/{conversation_id}": Described(CONVERSATION, wire.UpdateConversation),

@@ -12,6 +12,7 @@ import anyio
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai.types.responses import CompactedResponse, ResponseCompactionItem
 
 from frontdesk.agents.errors import ModelUnavailable
 from frontdesk.agents.models.scripted import call, calls, fail
@@ -281,6 +282,8 @@ async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client
         "my name is Anna", "and I am in Oslo", "one more",
     ]  # fmt: skip
     assert "my name is Anna" in str(house.model.requests[-1].items)
+    assert isinstance(compacted, CompactedResponse)
+    assert isinstance(compacted.output[-1], ResponseCompactionItem)
     given = [item.to_dict(warnings=False) for item in compacted.output] + [{"role": "user", "content": "who am I?"}]
     third = await ask(client, given)
     assert third.conversation.id != first.conversation.id
@@ -290,6 +293,17 @@ async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client
     assert caught.value.code == "previous_response_not_found"
     with pytest.raises(openai.BadRequestError):
         await client.responses.compact(model="house")
+
+
+async def test_what_a_client_leaves_out_of_its_messages_is_in_the_compacted_ones(client: AsyncOpenAI) -> None:
+    given: Any = [
+        {"role": "user", "content": "short", "status": "in_progress"},
+        {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA"}]},
+        {"role": "assistant", "content": "seen"},
+    ]
+    compacted: Any = await client.responses.compact(model="house", input=given)  # its types are checked at the end
+    text, image, _ = compacted.output
+    assert (text.status, text.content[0].type, image.content[0].detail) == ("completed", "input_text", "auto")
 
 
 @pytest.mark.parametrize(
