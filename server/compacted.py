@@ -1,23 +1,29 @@
 """The answer of ``POST /v1/responses/compact`` as a type.
 
-The SDK's own type says in words that the user's messages are in it, and lists only items that a model makes. Nobody but
-the OpenAPI document imports this: the `openai` package takes a second.
+The SDK's own type says in words that the user's messages are in it, and lists only items that a model makes.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
-from openai.types.conversations import Message
-from openai.types.responses import ResponseCompactionItem, ResponseUsage
 from pydantic import BaseModel
 
 
-class CompactedResponse(BaseModel):
-    """The messages of the user, then one ``compaction`` item that stands for everything else."""
+@cache
+def compacted_response() -> type[BaseModel]:
+    """The type, made when somebody wants to know it: the `openai` package takes a second."""
+    from openai.types.conversations import Message
+    from openai.types.responses import ResponseCompactionItem, ResponseUsage
 
-    id: str
-    created_at: int
-    object: Literal["response.compaction"]
-    output: list[Message | ResponseCompactionItem]
-    usage: ResponseUsage
+    class CompactedResponse(BaseModel):
+        """The messages of the user, then one ``compaction`` item that stands for everything else."""
+
+        id: str
+        created_at: int
+        object: Literal["response.compaction"]
+        output: list[Message | ResponseCompactionItem]
+        usage: ResponseUsage
+
+    return CompactedResponse

@@ -7,7 +7,7 @@ An endpoint that is not described here has its docstring, and an answer without 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -19,8 +19,10 @@ from pydantic_core import to_json
 
 from . import wire
 from .call import Endpoint
+from .compacted import compacted_response
 
-Reply: TypeAlias = type[BaseModel] | str  # a type of ours, or where a type of the `openai` package is
+# A type of ours, where a type of the `openai` package is, or what makes one of such types.
+Reply: TypeAlias = type[BaseModel] | str | Callable[[], type[BaseModel]]
 
 RESPONSE: Final = "openai.types.responses:Response"
 CONVERSATION: Final = "openai.types.conversations:Conversation"
@@ -75,7 +77,7 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "GET /v1/responses/{response_id}/input_items": Described(
         "openai.types.responses.response_item_list:ResponseItemList", None, PAGING
     ),
-    "POST /v1/responses/compact": Described(f"{__package__}.compacted:CompactedResponse", wire.CompactRequest),
+    "POST /v1/responses/compact": Described(compacted_response, wire.CompactRequest),
     "POST /v1/conversations": Described(CONVERSATION, wire.CreateConversation),
     "GET /v1/conversations/{conversation_id}": Described(CONVERSATION),
     "POST /v1/conversations/{conversation_id}": Described(CONVERSATION, wire.UpdateConversation),
@@ -165,7 +167,7 @@ class _Schemas:
         self._unions: dict[str, dict[str, Any]] = {}
 
     def of(self, wanted: Reply) -> dict[str, Any]:
-        found = wanted if not isinstance(wanted, str) else _imported(wanted)
+        found = _imported(wanted) if isinstance(wanted, str) else wanted if isinstance(wanted, type) else wanted()
         if isinstance(found, type) and issubclass(cast("type[Any]", found), BaseModel):
             return self._models.setdefault(found, {})
         name = str(wanted).rpartition(":")[2]

@@ -21,7 +21,7 @@ from openai.types.responses import CompactedResponse, Response
 from openai.types.responses.response_item_list import ResponseItemList
 from pydantic import TypeAdapter
 
-from frontdesk.server import compacted
+from frontdesk.server.compacted import compacted_response
 from frontdesk.tests.wire_record import TERMINAL, validated
 
 KINDS: list[tuple[str, str, Any]] = [  # method, path, what a good answer is
@@ -141,7 +141,7 @@ def check_body(one: Exchange) -> None:
     for method, path, kind in KINDS:
         if re.fullmatch(method, one.method) and re.fullmatch(path, one.path):
             if kind is CompactedResponse:  # the SDK's type of its items does not hold the user's messages, ours does
-                compacted.CompactedResponse.model_validate_json(bytes(one.received), strict=True)
+                compacted_response().model_validate_json(bytes(one.received), strict=True)
                 body["output"] = [item for item in body["output"] if item.get("role") != "user"]
             TypeAdapter(kind).validate_json(json.dumps(body), strict=True)
             return
