@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..agents.prices import Price
 from ..broker.database import Database
 from ..broker.opening import open_patiently
 from ..broker.retention import DAY, Keep
-from ..tasks.errors import InvalidOption
+from ..tasks.errors import FrontdeskError, InvalidOption
 from . import tokens
 from .door import Authenticate, Door
 from .limits import Limits
@@ -57,11 +58,24 @@ def _find(where: str, usual: str, what: str) -> object:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise DeskError(f"there is no module {module_name!r} here; run this in the folder that holds it") from error
+    except FrontdeskError:
+        raise  # it says itself what is declared wrongly
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            hint = "run this in the folder that holds it"
+            if module_name.endswith(".py"):
+                hint = f"a module is named without .py: {module_name.removesuffix('.py')}:{attribute or usual}"
+            raise DeskError(f"there is no module {module_name!r} here; {hint}") from error
+        raise DeskError(f"{module_name} cannot be imported:\n{_told(error)}") from error
     return getattr(module, attribute or usual, None)
+
+
+def _told(error: Exception) -> str:
+    """A traceback that begins where the module does: how it came to be imported is nobody's business."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename.startswith((__file__, importlib.__file__, "<frozen importlib")):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(error.with_traceback(trace))).rstrip()
 
 
 def choose_desk(where: str | None, folder: Path, settings: Settings) -> Desk[Any]:

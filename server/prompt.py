@@ -13,6 +13,7 @@ from typing import Final
 
 PROMPT: Final = "you · "
 ERASE: Final = "\r\x1b[K"
+_INPUT, _LOCAL = 0, 3  # where tcgetattr has these modes
 
 
 class Prompt:
@@ -68,8 +69,14 @@ def _typed_so_far() -> str:
 
 @contextlib.contextmanager
 def terminal_kept() -> Generator[None]:
-    """Puts the terminal back as it was, also when a thread is still reading a line from it."""
+    """Puts the terminal back as it was, also when a thread is still reading a line from it.
+
+    A program that was killed while it read a line has left it without echo: that is mended first.
+    """
     before = termios.tcgetattr(sys.stdin)
+    before[_INPUT] |= termios.ICRNL
+    before[_LOCAL] |= termios.ECHO | termios.ICANON
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
     try:
         yield
     finally:

@@ -90,7 +90,7 @@ def listen(host: str, port: int, *, guarded: bool = False) -> socket.socket:
     if not guarded and not is_loopback(host):
         raise AddressError(
             f"without a token this server listens on loopback only, not on {host}; set FRONTDESK_TOKEN (or --token), "
-            "or make one with `frontdesk tokens create"
+            "or make one with `frontdesk tokens create`"
         )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -74,7 +74,7 @@ def stats_lines(found: Mapping[str, Any]) -> list[str]:
     hour = sum(found["last_hour"].values())
     lines.append(f"ended   {_counted(found['last_hour'])} within an hour, {hour / 60:.3g} per minute")
     if hour:
-        lines.append(f"        {chart(found['per_minute'])}")
+        lines.append(f"        60 min ago |{chart(found['per_minute'])}| now")
     return lines
 
 

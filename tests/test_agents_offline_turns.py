@@ -576,3 +576,34 @@ def test_a_part_that_nothing_fits_is_named_beside_the_others() -> None:
         [MENU, TO_FILES], text, *called("get_menu", "Pizza 9"), *called("transfer_to_files", "ok", "c2")
     ).text
     assert answer == "Pizza 9"
+
+
+REPORTS = ToolSpec(
+    "create_task",
+    "Files a job.",
+    taking(task={"anyOf": [task_variant("refund_report", "Collects refunds.", month=TEXT)]}),
+)
+READ_RESULT = tool("read_task_result", "A piece of a long result.", task=TEXT, offset={"type": "integer"})
+
+
+def test_a_task_that_was_just_filed_is_not_what_its_request_asks_about() -> None:
+    asked = said("Make the refund report for month 2026-10, please.")
+    tools = [REPORTS, CHECK, READ_RESULT]
+    ((name, arguments),) = reply(tools, asked).calls
+    assert name == "create_task"
+
+    after = reply(tools, asked, *called("create_task", {"task": "T1", "status": "queued"}, **arguments))
+
+    assert (after.calls, "T1 refund_report" in after.text) == ((), True)
+
+
+def test_another_task_of_a_name_is_filed_though_the_name_sounds_like_a_question() -> None:
+    before = called("check_task", {"task": "T1", "name": "refund_report", "status": "succeeded"}, task="T1")
+    tools = [REPORTS, CHECK, READ_RESULT]
+
+    def of(text: str) -> list[str]:
+        return [name for name, _ in reply(tools, *before, said("Done.", "assistant"), said(text)).calls]
+
+    assert of("make the refund report for month 2026-11") == ["create_task"]
+    assert of("how is the refund report doing?") == ["check_task"]
+    assert of("show me the result of the refund report") == ["read_task_result"]

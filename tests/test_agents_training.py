@@ -4,6 +4,7 @@ database."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -122,7 +123,10 @@ def test_hermes_has_turns_with_marks() -> None:
 
 def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *arguments, "shop:desk", "--database", "sqlite:///desk.db"]
-    return subprocess.run(command, cwd=folder, input=given, text=True, check=True, capture_output=True, timeout=60)
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    return subprocess.run(
+        command, cwd=folder, env=env, input=given, text=True, check=True, capture_output=True, timeout=60
+    )
 
 
 def test_the_command_writes_what_was_said(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import socket as sockets
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from collections.abc import Generator, Iterator
@@ -153,6 +154,7 @@ def test_wrong_usage_exits_with_2(here: Here, monkeypatch: pytest.MonkeyPatch) -
         (["serve", "--port", "0", "json:desk"], 5, "no desk named 'desk'"),
         (["serve", "--port", "0", ":desk"], 5, "MODULE:NAME"),
         (["worker", "nowhere:desk"], 5, "no module"),
+        (["check", "nowhere.py"], 5, "nowhere:desk"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(here: Here, arguments: list[str], code: int, words: str) -> None:
@@ -204,12 +206,19 @@ def test_a_desk_of_ones_own_is_served_from_the_working_directory(home: Path) -> 
         assert (done.returncode, done.stdout.startswith("clerk · ")) == (0, True)
 
 
-def test_an_error_in_a_desk_of_ones_own_is_shown_in_full(home: Path) -> None:
-    (home / "broken.py").write_text("import nothing_like_this\n")
-    done = run(home, "serve", "--port", "0", "broken:desk")
-    assert done.returncode != 0
-    assert "nothing_like_this" in done.stderr
-    assert "Traceback" in done.stderr
+def test_an_error_in_a_desk_of_ones_own_is_shown_with_its_place_and_nothing_else(home: Path, here: Here) -> None:
+    (home / "slip.py").write_text("from frontdesk.agents import Agent\ndef clerk(:\n")
+    code, _, said = here.run("check", "slip:desk")
+    assert code == 5
+    assert said.startswith("frontdesk: slip cannot be imported:\n")
+    assert 'slip.py", line 2' in said
+    assert "SyntaxError" in said
+    assert "importlib" not in said
+    (home / "lacking.py").write_text("def begin():\n    import nothing_like_this\nbegin()\n")
+    code, _, said = here.run("serve", "--port", "0", "lacking:desk")
+    assert code == 5
+    assert "ModuleNotFoundError: No module named 'nothing_like_this'" in said
+    assert re.findall("line ([0-9]+)", said) == ["3", "2"]
 
 
 def test_a_worker_of_its_own_works_until_it_is_asked_to_end(home: Path) -> None:
@@ -262,9 +271,13 @@ def test_tasks_of_a_running_server_are_listed_shown_and_cancelled(home: Path) ->
 class Person:
     """Somebody at a terminal."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, echo: bool = True) -> None:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
+            if not echo:
+                modes = termios.tcgetattr(0)
+                modes[3] &= ~(termios.ECHO | termios.ICANON)
+                termios.tcsetattr(0, termios.TCSANOW, modes)
             os.chdir(home)
             os.execve(PROGRAM[0], [*PROGRAM, *arguments], {**environment(home), "TERM": "dumb"})
         self.seen = ""
@@ -307,8 +320,8 @@ class Person:
 def person(home: Path) -> Iterator[Any]:
     people: list[Person] = []
 
-    def comes(*arguments: str) -> Person:
-        people.append(Person(home, *arguments))
+    def comes(*arguments: str, echo: bool = True) -> Person:
+        people.append(Person(home, *arguments, echo=echo))
         return people[-1]
 
     yield comes
@@ -354,6 +367,15 @@ def test_the_server_is_killed_and_the_chat_goes_on(home: Path, person: Any) -> N
         one.sees("large")
         one.type("\x04")
         assert one.leaves() == 0
+
+
+def test_a_terminal_that_a_killed_chat_left_without_echo_is_mended(person: Any) -> None:
+    one = person("chat", echo=False)
+    one.sees("you · ")
+    one.type("Show my ca")
+    one.sees("Show my ca")
+    one.type("rt\n/quit\n")
+    assert one.leaves() == 0
 
 
 def test_the_demo_shows_its_address_and_talks(person: Any) -> None:

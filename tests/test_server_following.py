@@ -94,7 +94,7 @@ def test_counts_are_put_into_words() -> None:
         "worker  ab12 of process 42: 1 tasks",
         "worker  tests: 2 turns",
         "ended   1 failed, 3 succeeded within an hour, 0.0667 per minute",
-        "        " + " " * 58 + "▃█",
+        "        60 min ago |" + " " * 58 + "▃█| now",
     ]
     quiet: dict[str, Any] = {
         **found,

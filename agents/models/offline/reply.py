@@ -43,7 +43,7 @@ def next_reply(request: ModelRequest, desk: Desk, *, today: date | None = None) 
     turn = read(request.items)
     if turn.answered or not turn.text.strip():
         return Reply(text=_unasked(turn, request, desk))
-    parts = _open(remembered_plan(turn.text, turn.asked, desk, tuple(turn.known.items()), today), turn)
+    parts = _open(remembered_plan(turn.text, turn.asked, desk, tuple(turn.before.items()), today), turn)
     choice = request.settings.tool_choice or "auto"
     calls = [] if choice == "none" else _next_calls(turn, parts, desk, choice)
     if calls:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ...model import JSON, ToolSpec
 from .clause import READ
 from .schema import fits, parameters_of
-from .words import WEAK, fold, stems
+from .words import WEAK, fold, stems, tokens
 
 TASK_TOOLS: Final = frozenset(
     {
@@ -67,15 +67,27 @@ def task_calls(text: str, tools: Mapping[str, ToolSpec], known: Mapping[str, str
     """
     said = fold(text[:READ])
     labels = list(dict.fromkeys(f"T{match[1]}" for match in _LABEL.finditer(text[:READ])))
-    verb = next((tool for tool, pattern in _VERBS if pattern.search(said)), "")
+    verb = _verb(said)
     if not labels and _LIST.search(said) and verb in ("", "check_task", "read_task_result"):
         return _calls("list_tasks", [], text, tools)
-    labels = labels or (_meant(said, known) if verb else [])
+    if not labels and verb:
+        labels = _meant(said, known)
+        verb = _verb(_beside(said, known[labels[0]])) if labels else ""  # "make the refund report" asks for no result
+        labels = labels if verb else []
     if not labels:
         return []
     if not verb:
         verb = "answer_task" if re.match(r"\s*[Tt]\d+\s*:\s*\S", text) else "check_task"
     return _calls(verb, labels, text, tools) or _calls("check_task", labels, text, tools)
+
+
+def _verb(said: str) -> str:
+    return next((tool for tool, pattern in _VERBS if pattern.search(said)), "")
+
+
+def _beside(said: str, name: str) -> str:
+    """What is said beside the words of a name."""
+    return " ".join(token.text for token in tokens(said) if not stems(token.text) & (stems(name) - WEAK))
 
 
 def _meant(said: str, known: Mapping[str, str]) -> list[str]:

@@ -62,6 +62,7 @@ class Turn:
     answered: bool  # whether the request has had its answer: what came after it are notices
     rounds: int  # replies with calls since the request
     known: Mapping[str, str]  # labels of tasks → their names, the latest last
+    before: Mapping[str, str]  # those of them that were there when the request was made: it may mean them
     call_ids: frozenset[str]
 
 
@@ -99,6 +100,7 @@ def read(items: Sequence[JSON]) -> Turn:
             entry.kind == "call" and (at == 0 or after[at - 1].kind != "call") for at, entry in enumerate(after)
         ),
         known=_labels(entries, outputs),
+        before=_labels(entries[: asked.stop], outputs),
         call_ids=frozenset(entry.call_id for entry in entries if entry.kind == "call"),
     )
 
