@@ -102,6 +102,18 @@ def test_outputs_of_the_task_tools_are_read_as_states_or_results() -> None:
     assert told(made("check_task", "gone")) == "gone"
 
 
+def test_a_long_result_is_told_by_its_beginning_or_by_how_it_is_had() -> None:
+    cut = "500 characters in all: read_task_result(task, offset) gives the rest"
+    state: JSON = {"task": "T1", "name": "find_duplicates", "status": "succeeded", "result_cut": cut}
+    assert task_line(state, {}) == "T1 find_duplicates finished. Its result is long; say “show the result of T1”."
+    begun = '{"found": 2, "groups": [{"size": 9, "paths": ["a", "b"]}, {"size"'
+    said = "found: 2\ngroups:\n- size: 9, paths: a, b"
+    assert task_line({**state, "result": begun}, {}).startswith(f"T1 find_duplicates finished: {said}")
+    assert told(made("read_task_result", begun, task="T1")).startswith(said)
+    assert told(made("read_task_result", "{no JSON", task="T1")) == "{no JSON"
+    assert told(made("get_thing", begun)) == begun
+
+
 def test_names_of_tools_and_numbers_are_written_for_people() -> None:
     assert [title(name) for name in ("orders-get_oil_price", "list_files", "get", "_")] == [
         "oil price", "list files", "get", "_"

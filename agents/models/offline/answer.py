@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, cast
 
+from pydantic_core import from_json
+
 from ...model import JSON
 from .combine import written
 from .schema import as_list, as_object
@@ -54,7 +56,8 @@ def output_text(one: Made, known: Mapping[str, str], *, labelled: bool) -> str:
     if one.name in TASK_TOOLS and isinstance(one.data, dict):
         facts = as_object(cast(object, one.data))
         return _shortened(phrase(facts.get("result", facts.get("text", facts))), _LONG)
-    text = phrase(one.data) if not isinstance(one.data, str) else one.data.strip()
+    data = _whole(one.data) if one.name in TASK_TOOLS else one.data  # a piece of a result
+    text = phrase(data) if not isinstance(data, str) else data.strip()
     if labelled and not (isinstance(one.data, str) and len(text) > 20):
         text = f"{title(one.name)}: {text}" if "\n" not in text else f"{title(one.name)}:\n{text}"
     return _shortened(text, _LONG)
@@ -107,12 +110,25 @@ def task_line(state: JSON, known: Mapping[str, str]) -> str:
     if status in _ENDED:
         about = state.get("error") if status in ("failed", "held") else state.get("result")
         about = about if about is not None else state.get("message")
-        return f"{named} {_ENDED[status]}" + (
-            f": {_shortened(phrase(about), _SHORT)}" if about not in (None, "") else "."
+        ended = f"{named} {_ENDED[status]}"
+        if about not in (None, ""):
+            return f"{ended}: {_shortened(phrase(_whole(about)), _SHORT)}"
+        return (
+            f"{ended}. Its result is long; say “show the result of {label}”." if "result_cut" in state else f"{ended}."
         )
     if question:
         return f"{named} asks: {phrase(question)} (say “answer {label} with …”)"
     return f"{named}: " + ", ".join(filter(None, (status, *_progress(state))))
+
+
+def _whole(value: object) -> object:
+    """The beginning of a long JSON text as the value that it begins; anything else as it is."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return cast(object, from_json(value, allow_partial=True))
+    except ValueError:
+        return value
 
 
 def _progress(state: JSON) -> Iterable[str]:
