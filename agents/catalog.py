@@ -19,7 +19,8 @@ from .tool import Tool
 
 HANDOFF_PREFIX = "transfer_to_"
 NO_ARGUMENTS: JSON = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-WAITS = frozenset({"wait_for_tasks", "check_task"})
+ASK = "ask"  # of delegated runs (``questions``)
+WAITS = frozenset({"wait_for_tasks", "check_task", ASK})
 FILES = frozenset({"create_task"})  # these act in the commit that holds their output, and nowhere else
 
 

@@ -154,8 +154,8 @@ def deliver(conn: Connection, task_id: str, answer: JSON) -> None:
 
 
 def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
-    """Answers the question that a task waits with: a function's, or a delegated run's for an approval, which is given
-    or refused for everything that it has asked. A task that asks nothing is returned as it is. Raises TaskNotFound,
+    """Answers the question that a task waits with: its own, or a delegated run's for an approval, which is given or
+    refused for everything that it has asked. A task that asks nothing is returned as it is. Raises TaskNotFound,
     NotAnApproval.
     """
     child, task = turns.of_task(conn, task_id), rows.read(conn, task_id)
@@ -167,6 +167,8 @@ def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
         raise TaskNotFound(task_id)
     if row["waiting_for"] != "answer":
         return row
+    if durable.asks(conn, task_id):
+        return durable.answer(conn, task_id, tenant, given)
     decided = decision(given)
     if decided is None:
         raise NotAnApproval(given)

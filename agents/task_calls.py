@@ -19,10 +19,10 @@ from ..broker.runs import Run
 from ..tasks.errors import ArgumentsError, ToolError
 from ..tasks.request import TaskRequest
 from ..tasks.states import TERMINAL
-from . import task_storage
+from . import questions, task_storage
 from .arrivals import Arrivals
 from .calls import Call, CallOutput
-from .catalog import Catalog
+from .catalog import ASK, Catalog
 from .desk_options import DeskOptions
 from .events import encoded
 from .journal import Journal
@@ -32,6 +32,7 @@ from .reports import GONE, task_report
 from .stores import DurableStore
 from .task_storage import Waited, Wanted
 
+LONGEST: Final = 4_000  # characters of a question
 PIECE: Final = 8_000  # characters that read_task_result returns
 FIRST_POLL: Final = 5.0
 LONGEST_POLL: Final = 300.0
@@ -73,9 +74,34 @@ class TaskCalls:
         await self._told(call, self._tools[call.name])
 
     async def wait(self, call: Call, *, resumed: bool) -> bool:
-        """Runs ``check_task`` or ``wait_for_tasks``; False: the turn was parked."""
+        """Runs ``check_task``, ``wait_for_tasks`` or ``ask``; False: the turn was parked."""
+        if call.name == ASK:
+            return await self._told(call, self._ask)
         wait = self._check if call.name == "check_task" else self._wait
         return await self._told(call, partial(wait, resumed=resumed))
+
+    async def _ask(self, call: Call, given: JSON) -> object:
+        question = given.get("question")
+        if not isinstance(question, str) or not question.strip():
+            raise ArgumentsError(f"question is the text of a question, not {question!r}")
+        text, spoken = question.replace("\0", "")[:LONGEST], self._spoken_since(call)
+        asked = await self._journal.commit_in(
+            lambda batch: self._store.write(questions.ask, batch, call.call_id, text, spoken=spoken)
+        )
+        if asked.why == "parked":
+            self._run.over = True
+            return None
+        if asked.why == "cancelled":
+            self._run.ask("cancel")
+        if asked.why == "answered":
+            return {"answer": asked.answer}
+        return {"answer": None, "note": "not answered: a message for you came first. Ask again if you still need it"}
+
+    def _spoken_since(self, call: Call) -> bool:
+        """Whether a message has entered the history since the call was made."""
+        items = self._journal.items
+        made = next(at for at, one in enumerate(items) if one.body.get("frontdesk:call_id") == call.call_id)
+        return any(one.body.get("role") == "user" for one in items[made:])
 
     async def _told(self, call: Call, tool: Callable[[Call, JSON], Awaitable[object]]) -> bool:
         """Commits the output of a call; whether the run goes on. A tool returns what the model is told, a `CallOutput`

@@ -100,7 +100,7 @@ def give_answer(conn: Connection, ref: Ref, batch: Batch, slot: Slot, task_id: s
     def answer(row: TaskRow) -> CallOutput:
         if row["waiting_for"] != "answer":
             return _refused(slot, f"{row['label']} is {row['status']} and asks nothing")
-        if row["kind"] == "agent":
+        if row["kind"] == "agent" and not durable.asks(conn, task_id):
             return _refused(slot, f"{row['label']} waits for an approval, which only the person can give: ask them to")
         after = durable.answer(conn, task_id, ref.claim.tenant, given)
         return _done(slot, {"task": row["label"], "status": after["status"]})

@@ -28,6 +28,7 @@ from .loop import Over, TurnLoop
 from .model import JSON, Usage
 from .nested_calls import NestedCalls
 from .past import Past, Pasts
+from .questions import may_ask
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
 from .storage import Opening
 from .stores import DurableStore
@@ -207,8 +208,9 @@ class TurnRuns:
             await self._end(journal, Outcome(status="failed", ended="held", error=text))
             return "finished"
         options = self._team.options
+        asks = bool(claim.label) and claim.announce != "none"  # whoever delegated is told of a question
         loop = TurnLoop(
-            self._team if claim.kind == "turn" else self._team_of(journal.about.request),
+            self._team if claim.kind == "turn" else self._team_of(journal.about.request, asks=asks),
             journal,
             tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options),
             boundary=Boundary(arrivals, store.ref, journal),
@@ -226,10 +228,13 @@ class TurnRuns:
                         "model", step["until"] - step["at"], str(step["model"]).replace(" ", "_")
                     )
 
-    def _team_of(self, request: JSON) -> Team:
-        """The team as a delegated run needs it; a call that asks for it may have limits of its own."""
+    def _team_of(self, request: JSON, *, asks: bool) -> Team:
+        """The team as a delegated run needs it; a call that asks for it may have limits of its own. ``asks``: it may
+        ask whoever delegated.
+        """
         limits = request.get("limits")
-        return replace(self._team, output=None).within(None if limits is None else Limits(**limits))
+        team = replace(self._team, output=None).within(None if limits is None else Limits(**limits))
+        return may_ask(team) if asks else team
 
     async def cancelled(self, run: Run, *, abandoned: bool) -> None:
         store, journal = self._journals.get(run, (None, None))

@@ -23,7 +23,7 @@ from .errors import TaskNotFound
 from .failpoints import operation
 from .queue import Origin
 from .rows import Claim, TaskRow
-from .statements import Statement, insert_row, p, table
+from .statements import Statement, insert_row, p, table, word
 from .views import is_expired
 
 call, task = table(DurableCall), table(Task)
@@ -38,6 +38,11 @@ COMPLETE: Statement = Statement(
     sa.update(call)
     .where(call.c.task_id == p("task_id"), call.c.position == p("position"))
     .values(done=1, value=p("value"))
+)
+WITHDRAW: Statement = Statement(
+    sa.update(call)
+    .where(call.c.task_id == p("task_id"), call.c.position == p("position"))
+    .values(done=1, kind=word("withdrawn"))
 )
 OPEN_ASK: Statement = Statement(
     sa.select(call.c.position).where(call.c.task_id == p("task_id"), call.c.kind == "ask", call.c.done == 0)
@@ -154,6 +159,34 @@ def resume_sleep(conn: Connection, claim: Claim, position: int, key: str, until:
     return left <= 0
 
 
+def ask(conn: Connection, claim: Claim, row: TaskRow, key: str, question: str) -> Record:
+    """The question of this key: with its answer, or the run has been parked for it. It is announced once. The caller
+    holds the run's task."""
+    known = records(conn, claim.task_id)
+    found = _question(known, key)
+    if found is not None and found.done:
+        return found
+    waits.park(conn, claim, row, question=question)
+    if found is None:
+        found = Record(len(known), "ask", key, False, None)
+        _put(conn, claim, found.position, "ask", key, None, done=False)
+        notices.asked(conn, row)
+    return found
+
+
+def withdraw(conn: Connection, claim: Claim, key: str) -> Record | None:
+    """Takes a question back: nobody's answer counts any more. The answer, where there is one already."""
+    found = _question(records(conn, claim.task_id), key)
+    if found is None or found.done:
+        return found
+    conn.run(WITHDRAW, {"task_id": claim.task_id, "position": found.position})
+    return None
+
+
+def _question(known: Sequence[Record], key: str) -> Record | None:
+    return next((one for one in known if (one.kind, one.key) == ("ask", key)), None)
+
+
 @operation
 def record_ask(conn: Connection, claim: Claim, position: int, key: str, question: str) -> None:
     """Parks the run until somebody answers; the question is announced in the same commit. Raises LeaseLost."""
@@ -177,6 +210,11 @@ def answer(conn: Connection, task_id: str, tenant: str, given: Any) -> TaskRow:
         conn.run(COMPLETE, {"task_id": task_id, "position": asked[0], "value": to_json(given).decode()})
     turns.wake(conn, row)
     return row
+
+
+def asks(conn: Connection, task_id: str) -> bool:
+    """Whether a task has asked a question of its own that nobody has answered."""
+    return conn.one(OPEN_ASK, {"task_id": task_id}) is not None
 
 
 def ended(row: TaskRow) -> bool:

@@ -93,7 +93,7 @@ def end(
         line.leave(conn, row["concurrency_key"])
     if was_waiting:
         conn.run(DROP_OWN_EDGES, {"id": row["id"]})
-    if row["kind"] == "function":
+    if row["kind"] != "turn":
         conn.run(FORGET_CALLS, {"id": row["id"]})
     _release_waiters(conn, row["id"])
     if row["webhook"] is not None:
