@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..tasks.request import TaskRequest
 from ..tasks.table import Task
-from . import filing, line, rows, telling, views
+from . import filing, line, rows, telling, tenants, views
 from .bulk import Bulk, ids, insert_all
 from .connection import Connection
 from .errors import ConversationNotFound
@@ -44,14 +44,14 @@ def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     """What came of each call of a function that is called as `filing.file` is, for conversations of its tenant."""
     wanted: list[tuple[TaskRequest, Origin]] = [(args[0], args[1]) for args, _ in calls]
     of = {origin.conversation_id for _, origin in wanted if origin.conversation_id is not None}
-    owners = {str(row[0]): str(row[1]) for row in conn.bulk(OWNERS, ids(list(of)))}
+    owners = {str(row[0]): {"tenant": str(row[1])} for row in conn.bulk(OWNERS, ids(list(of)))}
     made = [origin.created_by for _, origin in wanted if origin.created_by is not None]
     repeated = {str(row[0]) for row in conn.bulk(CREATORS, ids(made))}
     outcomes: list[Any] = []
     plain: list[tuple[int, TaskRequest, Origin]] = []
     for place, (request, origin) in enumerate(wanted):
         conversation = origin.conversation_id
-        if conversation is not None and owners.get(conversation) != origin.tenant:
+        if conversation is not None and tenants.owned(owners.get(conversation), origin.tenant) is None:
             outcomes.append(Error(ConversationNotFound(conversation)))
             continue
         outcomes.append(ALONE)
