@@ -48,6 +48,7 @@ class Progress:
     waits: dict[str, float] = field(default_factory=dict[str, float])  # call id -> deadline on the database's clock
     checked: bool = False  # the input guardrails have passed what came in
     repairs: int = 0  # answers that did not have the form that was asked for
+    asked: list[str] = field(default_factory=list[str])  # questions of tasks that the model has read (`polls`)
     told: list[str] = field(default_factory=list[str])  # tasks whose end the model has read: no notice tells it again
     steps: list[JSON] = field(default_factory=list[JSON])  # replies that were asked for: of whom, when, what they used
     calls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # call id -> when it began, and ended

@@ -28,20 +28,14 @@ from .events import encoded
 from .journal import Journal
 from .model import JSON
 from .nested_calls import NestedCalls
+from .polls import SPOKEN, longest_wait, poll_after, question_of
 from .reports import GONE, task_report
 from .stores import DurableStore
 from .task_storage import Waited, Wanted
 
 LONGEST: Final = 4_000  # characters of a question
 PIECE: Final = 8_000  # characters that read_task_result returns
-FIRST_POLL: Final = 5.0
-LONGEST_POLL: Final = 300.0
 LOG_LINES: Final = 5
-
-
-def poll_after(checks: int) -> float:
-    """Seconds after which a live task is worth another look, when it has been looked at so often in this turn."""
-    return min(FIRST_POLL * 2.0 ** min(max(checks - 1, 0), 10), LONGEST_POLL)
 
 
 class TaskCalls:
@@ -207,25 +201,24 @@ class TaskCalls:
         return piece if end == len(text) else {**piece, "next_offset": end}
 
     async def _check(self, call: Call, given: JSON, *, resumed: bool) -> object:
-        """A first look answers at once; a second at a task that is still live waits until it ends, or is worth another
-        look.
-        """
+        """A first look answers at once; a later one at a task that has no news is parked (see ``polls``)."""
         row = await self._row(given.get("task"))
-        progress = self._journal.progress
+        progress, why = self._journal.progress, ""
         looks = progress.checks.get(row["id"], 0)
         parked = resumed and call.call_id in progress.waits
-        if row["status"] not in TERMINAL and row["waiting_for"] != "answer" and (looks or parked):
-            waited = await self._park(call, [row["id"]], None, poll_after(looks), resumed=parked)
+        if row["status"] not in TERMINAL and (looks or parked):
+            waited = await self._park(call, [row["id"]], None, longest_wait(looks), resumed=parked, approvals=True)
             if waited is None:
                 return None
-            row = waited.tasks[0]
+            row, why = waited.tasks[0], waited.why
         progress.waits.pop(call.call_id, None)
         progress.checks[row["id"]] = looks + 1
         self._has_read([row])
         live = row["status"] not in TERMINAL
         lines = from_json(row["log_tail"])[-LOG_LINES:] if live else ()
         after = poll_after(looks + 1) if live else None
-        return task_report(views.view(row), poll_after=after, log=lines, result=row["result"])
+        report = task_report(views.view(row), poll_after=after, log=lines, result=row["result"])
+        return {**report, "note": SPOKEN} if why == "interrupted" else report
 
     async def _wait(self, call: Call, given: JSON, *, resumed: bool) -> object:
         labels: list[Any] | None = given.get("tasks")
@@ -247,28 +240,34 @@ class TaskCalls:
         if waited.why == "done":
             return {"tasks": reports}
         live = ", ".join(one["label"] for one in waited.tasks if one["status"] not in TERMINAL)
+        if waited.why == "asks":
+            return {"tasks": reports, "note": "a task asks: answer_task answers it, then wait again"}
         why = "timed out" if waited.why == "timeout" else "interrupted by new input"
         return {"tasks": reports, "note": f"{why}, {live} still running"}
 
     def _has_read(self, tasks: Sequence[TaskRow]) -> None:
         """The model is told of these: of those that have ended, the notices are waiting and tell nothing new."""
+        asked = self._journal.progress.asked
+        asked += [what for one in tasks if (what := question_of(one)) and what not in asked]
         ended = [one["id"] for one in tasks if one["status"] in TERMINAL]
         self._journal.progress.told += ended
         if ended:
             self._arrivals.hear()
 
     async def _park(
-        self, call: Call, ids: Sequence[str], need: int | None, seconds: float | None, *, resumed: bool
-    ) -> Waited | None:
+        self, call: Call, ids: Sequence[str], need: int | None, seconds: float | None, *, resumed: bool,
+        approvals: bool = False,
+    ) -> Waited | None:  # fmt: skip
         """Waits, or parks the turn (None). The deadline is set at the first time and kept with the turn."""
         waits = self._journal.progress.waits
         if not resumed:
             now = await self._run.database.read(Connection.now)
             waits[call.call_id] = -1.0 if seconds is None else now + seconds
-        deadline = waits[call.call_id]
+        deadline = None if waits[call.call_id] < 0 else waits[call.call_id]
+        asked = task_storage.Questions(tuple(self._journal.progress.asked), approvals=approvals)
         waited = await self._journal.commit_in(
             lambda batch: self._store.write(
-                task_storage.wait_or_park, batch, ids, need=need, deadline=None if deadline < 0 else deadline
+                task_storage.wait_or_park, batch, ids, need=need, deadline=deadline, asked=asked
             )
         )
         if waited.why == "parked":

@@ -24,6 +24,7 @@ from .accounts import count
 from .batch import Batch, Ref, Slot
 from .calls import CallOutput
 from .events import encoded
+from .polls import question_of
 from .reports import created_report
 
 
@@ -146,7 +147,7 @@ def _refused(slot: Slot, text: str) -> CallOutput:
     return CallOutput(str(slot.item.body["frontdesk:call_id"]), text, True, "error")
 
 
-Why = Literal["done", "timeout", "interrupted", "cancelled", "refused", "parked"]
+Why = Literal["done", "timeout", "interrupted", "asks", "cancelled", "refused", "parked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +159,29 @@ class Waited:
     reason: str = ""  # of a refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Which questions of the awaited end a wait: those that the model has not read; with ``approvals`` also those that
+    only a person can answer."""
+
+    read: tuple[str, ...]
+    approvals: bool = False
+
+
 @operation
 def wait_or_park(
-    conn: Connection, ref: Ref, batch: Batch, awaited: Sequence[str], *, need: int | None, deadline: float | None
-) -> Waited:
+    conn: Connection, ref: Ref, batch: Batch, awaited: Sequence[str], *, need: int | None, deadline: float | None,
+    asked: Questions,
+) -> Waited:  # fmt: skip
     """Waits for tasks: says that it is over, or parks the turn, in one commit with what was made before.
 
-    ``deadline`` is on the database's clock. A person's input ends a wait; one in a circle is refused. Raises LeaseLost.
+    ``deadline`` is on the database's clock. A person's input ends a wait, and so does a question that is ``asked``; one
+    in a circle is refused. Raises LeaseLost.
     """
     row = queue.held_row(conn, ref.claim, ref.conversation_id, also=awaited)
     reason = ""
     try:
-        why = _why(conn, ref, row, awaited, need, deadline)
+        why = _why(conn, ref, row, awaited, need, deadline, asked)
     except (CircularWait, TaskNotFound) as error:  # raised before anything was written
         why, reason = "refused", str(error)
     if not batch.is_empty() or why == "parked":
@@ -182,16 +194,25 @@ def wait_or_park(
 
 
 def _why(
-    conn: Connection, ref: Ref, row: TaskRow, awaited: Sequence[str], need: int | None, deadline: float | None
-) -> Why:
+    conn: Connection, ref: Ref, row: TaskRow, awaited: Sequence[str], need: int | None, deadline: float | None,
+    asked: Questions,
+) -> Why:  # fmt: skip
     if row["cancel_requested"]:
         return "cancelled"  # who asked saw a turn that runs, and woke nobody
     if inbox.has_input(conn, ref.conversation_id):
         return "done" if _enough(conn, awaited, need) else "interrupted"
     if deadline is not None and deadline <= conn.now():
         return "done" if _enough(conn, awaited, need) else "timeout"
+    if any(_asks(conn, one, asked) for one in awaited):
+        return "done" if _enough(conn, awaited, need) else "asks"
     seconds = None if deadline is None else deadline - conn.now()
     return "parked" if waits.park(conn, ref.claim, row, awaited=awaited, need=need, seconds=seconds) else "done"
+
+
+def _asks(conn: Connection, task_id: str, asked: Questions) -> bool:
+    row = rows.read(conn, task_id)
+    question = "" if row is None else question_of(row)
+    return question not in ("", *asked.read) and (asked.approvals or durable.asks(conn, task_id))
 
 
 def _enough(conn: Connection, awaited: Sequence[str], need: int | None) -> bool:

@@ -13,10 +13,10 @@ from pydantic_core import from_json
 from frontdesk.agents import Agent, Desk, tool
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, calls, say, wait
+from frontdesk.agents.polls import longest_wait, poll_after
 from frontdesk.agents.reports import GONE
-from frontdesk.agents.task_calls import poll_after
 from frontdesk.agents.task_tools import create_task_spec
-from frontdesk.broker import listing, rows
+from frontdesk.broker import durable, listing, rows, turns
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.lifetimes import clear_expired
 from frontdesk.broker.sqlite import SQLite
@@ -209,22 +209,112 @@ async def test_a_model_that_polls_fifty_times_needs_few_requests(tmp_path: Path)
     assert len(told(response, "check_task")) == 50
 
 
-async def test_a_check_that_waits_ends_when_it_is_worth_another_look(tmp_path: Path) -> None:
-    check = call("check_task", {"task": "T1"})
-    model = ScriptedModel([filed("double", number=4), check, check, check, say("Still queued.")])
-    async with office(desk(model, double), tmp_path, tasks=0) as at:
+async def test_a_model_that_polls_for_days_asks_three_times_for_each_task(tmp_path: Path) -> None:
+    gate = Gate()
+
+    def poll(request: ModelRequest) -> ScriptedReply:
+        said = [str(item.get("output")) for item in request.items if item["type"] == "function_call_output"]
+        if not said:
+            return filed("count", number=0)
+        return say("Done.") if '"result":0' in said[-1] else call("check_task", {"task": "T1"})
+
+    model = ScriptedModel(poll)
+    async with office(desk(model, gated(gate)), tmp_path) as at:
         accepted = await at.create()
-        await at.turn_status(accepted.response_id, "waiting")
-        forward(at, 4.0)
+        await gate.reached()
         await at.turn_status(accepted.response_id, "waiting")
         assert len(model.requests) == 3
+        forward(at, 4.0)
+        assert await at.database.read(wakes, accepted.response_id), "the second check waits for as long as was said"
         forward(at, 6.0)
         await at.until(lambda conn: True if len(model.requests) == 4 else None)
         await at.turn_status(accepted.response_id, "waiting")
-        forward(at, 20.0)
+        forward(at, 3 * 24 * 3600.0)
+        assert not await at.database.read(wakes, accepted.response_id), "no time ends the third"
+        gate.open()
         response = await at.ended(accepted)
-    assert [one.get("poll_after_seconds") for one in told(response)] == [None, 5.0, 10.0, 20.0]
-    assert {one["status"] for one in told(response)} == {"queued"}
+        await at.quiet(accepted.conversation_id)
+    assert [one.get("poll_after_seconds") for one in told(response)] == [None, 5.0, 10.0, None]
+    assert len(model.requests) == 5, "one that files, three that poll, one that answers"
+    assert (told(response)[-1]["result"], text_of(response)) == (0, "Done.")
+
+
+def wakes(conn: Connection, response_id: str) -> bool:
+    """Whether the clock wakes a parked turn."""
+    turn = turns.read(conn, response_id)
+    row = None if turn is None else rows.read(conn, str(turn["task_id"]))
+    assert row is not None
+    assert row["status"] == "waiting"
+    return row["wake"] is not None
+
+
+async def test_a_person_is_answered_though_the_model_polls(tmp_path: Path) -> None:
+    check = call("check_task", {"task": "T1"})
+    model = ScriptedModel([filed("double", number=4), check, calls(check, check), say("It runs."), say("Hello.")])
+    async with office(desk(model, double), tmp_path, tasks=0) as at:
+        accepted = await at.create()
+        await at.turn_status(accepted.response_id, "waiting")
+        second = await at.create("hello?", accepted.conversation_id)
+        response, answer = await at.ended(accepted), await at.ended(second)
+    assert ["the person has said" in one.get("note", "") for one in told(response)] == [False, False, True, True]
+    assert (text_of(response), text_of(answer)) == ("It runs.", "Hello.")
+
+
+@pytest.mark.parametrize("tool_name", ["wait_for_tasks", "check_task"])
+async def test_a_task_that_asks_wakes_the_turn_that_waits_for_it(tmp_path: Path, tool_name: str) -> None:
+    gate = Gate()
+
+    @task
+    async def paint(context: TaskContext) -> str:
+        """Paints."""
+        await gate.wait()
+        return f"painted {await context.ask('Which color?')}"
+
+    again = waiting("T1") if tool_name == "wait_for_tasks" else call("check_task", {"task": "T1"})
+    answer = call("answer_task", {"task": "T1", "answer": "blue"})
+    model = ScriptedModel([filed("paint"), again, *[again] * (tool_name == "check_task"), answer, again, say("Done.")])
+    async with office(desk(model, paint), tmp_path) as at:
+        accepted = await at.create()
+        await gate.reached()
+        await at.turn_status(accepted.response_id, "waiting")
+        gate.open()
+        response = await at.ended(accepted)
+        await at.quiet(accepted.conversation_id)
+    reports = [task for one in told(response, tool_name) for task in one.get("tasks", [one])]
+    assert "Which color?" in [one.get("question") for one in reports]
+    assert reports[-1]["result"] == "painted blue"
+    assert text_of(response) == "Done."
+
+
+async def test_a_model_that_polls_a_task_that_asks_is_parked_too(tmp_path: Path) -> None:
+    @task
+    async def paint(context: TaskContext) -> str:
+        """Paints."""
+        return f"painted {await context.ask('Which color?')}"
+
+    def poll(request: ModelRequest) -> ScriptedReply:
+        said = [str(item.get("output")) for item in request.items if item["type"] == "function_call_output"]
+        if not said:
+            return filed("paint")
+        return say("Done.") if '"result":' in said[-1] else call("check_task", {"task": "T1"})
+
+    model = ScriptedModel(poll)
+    async with office(desk(model, paint), tmp_path) as at:
+        accepted = await at.create()
+        row = await at.task("T1", accepted.conversation_id, "waiting")
+
+        def asleep(conn: Connection) -> bool | None:
+            forward(at, 60.0)
+            turn = turns.read(conn, accepted.response_id)
+            found = None if turn is None else rows.read(conn, str(turn["task_id"]))
+            return True if found is not None and found["status"] == "waiting" and found["wake"] is None else None
+
+        await at.until(asleep)
+        assert len(model.requests) <= 6, "the question is told once as news, and polled for three times"
+        await at.database.write(durable.answer, row["id"], "", "red")
+        response = await at.ended(accepted)
+        await at.quiet(accepted.conversation_id)
+    assert told(response, "check_task")[-1]["result"] == "painted red"
 
 
 def forward(at: Office, seconds: float) -> None:
@@ -238,6 +328,7 @@ def forward(at: Office, seconds: float) -> None:
 def test_a_poll_waits_longer_each_time_and_never_too_long() -> None:
     assert [poll_after(checks) for checks in (0, 1, 2, 3)] == [5.0, 5.0, 10.0, 20.0]
     assert poll_after(100) == 300.0
+    assert [longest_wait(checks) for checks in (0, 1, 2, 3)] == [5.0, 5.0, None, None]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from frontdesk.agents.batch import Batch, Ref
 from frontdesk.agents.history import INTERRUPTED
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, call, calls, say, think, wait
 from frontdesk.agents.storage import begin_turn, open_turn
-from frontdesk.agents.task_storage import wait_or_park
+from frontdesk.agents.task_storage import Questions, wait_or_park
 from frontdesk.broker import queue, turns
 from frontdesk.broker.cancel import cancel_response
 from frontdesk.broker.connection import Connection
@@ -135,7 +135,9 @@ async def test_a_wait_that_finds_a_cancel_does_not_park(tmp_path: Path) -> None:
         origin = queue.Origin(conversation_id=ref.conversation_id)
         other = await at.database.write(lambda conn: queue.enqueue(conn, TaskRequest(name="count"), origin))
         await cancel(at, accepted)
-        waited = await at.database.write(wait_or_park, ref, Batch(), [other["id"]], need=None, deadline=None)
+        waited = await at.database.write(
+            wait_or_park, ref, Batch(), [other["id"]], need=None, deadline=None, asked=Questions(())
+        )
         assert waited.why == "cancelled"
 
 
