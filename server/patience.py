@@ -10,6 +10,10 @@ from typing import Final, Protocol, TypeAlias
 
 import anyio
 
+from ..broker.database import Database
+from ..broker.errors import DatabaseError
+from ..broker.events import last_cursor
+from .follow import Follower
 from .limits import Limits
 
 LOOK_SECONDS: Final = 1.0  # while a send is blocked
@@ -48,3 +52,16 @@ async def wait_for_client(outlet: Outlet, limits: Limits, lag: Lag | None = None
         if lag is not None and not outlet.is_free and await lag() > limits.lag_events:
             return "you read too slowly"
     return None
+
+
+async def behind(database: Database, follower: Follower) -> int:
+    """How many events that were not there when following began wait for the client; 0 when that cannot be known."""
+    try:
+        last = await database.read(last_cursor, follower.conversation_id)
+    except DatabaseError:
+        return 0
+    if last is None:
+        return 0
+    if follower.head is None:
+        follower.head = last
+    return last - max(follower.position, follower.head)

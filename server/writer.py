@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,19 +18,19 @@ import anyio
 from starlette.types import Send
 
 from ..broker.errors import DatabaseClosed, DatabaseError
-from ..broker.events import last_cursor, resume, texts
+from ..broker.events import resume
 from ..broker.wakeups import Events, Listening
 from . import outgoing
 from .follow import Follower, Follows
-from .patience import LOOK_SECONDS, wait_for_client
+from .patience import LOOK_SECONDS, behind, wait_for_client
+from .pause import Pause
 from .reading import FIRST_ROWS, next_rows
+from .ready import BURST, Ready, ready
 from .session import Session
 from .websocket import Transport
 
 log = logging.getLogger("frontdesk.writer")
 
-BURST: Final = 64  # events of one conversation before another one's turn
-PIECE: Final = 65_536  # characters after which a write begins
 RETRY_SECONDS: Final = 1.0  # when the log cannot be read
 
 
@@ -49,11 +48,12 @@ class Writer:
         self._listening: dict[str, Listening] = {}
         self._idle: set[str] = set()  # to be forgotten when no input is being accepted
         self._stopped = False
-        self._control: deque[str] = deque()
+        self._control: list[str] = []
         self._closing: tuple[int, str] | None = None
-        self._wake = asyncio.Event()
+        self._pause = Pause(self._loop)
         self._grew: float | None = None  # when it was heard that there is more to send
-        self._sent = ""  # from where the client can resume
+        self._sent = ("", 0)  # from where the client can resume
+        self._gone = False
         self._rows = FIRST_ROWS  # to be read next
 
     # --- for the reader
@@ -64,12 +64,12 @@ class Writer:
             self._cut_off("too many messages wait for you to read them")
             return
         self._control.append(text)
-        self._wake.set()
+        self._go_on()
 
     def close(self, code: int, reason: str) -> None:
         """Closes the connection after the control messages that wait."""
         self._closing = (code, reason)
-        self._wake.set()
+        self._pause.wake()
 
     def listen(self, conversation: str, start: int | None = None) -> None:
         """Wakes the writer when this conversation's log grows. Call it before reading a cursor to start from.
@@ -88,7 +88,7 @@ class Writer:
 
     def look(self) -> None:
         """What is followed has changed."""
-        self._wake.set()
+        self._go_on()
 
     def forget(self, conversation: str) -> None:
         """Stops listening to a conversation that is not followed any more."""
@@ -101,7 +101,7 @@ class Writer:
         """An input was accepted or refused: what is followed has changed."""
         while self._idle:
             self.forget(self._idle.pop())
-        self._wake.set()
+        self._go_on()
 
     def stop(self) -> None:
         """Stops listening to everything."""
@@ -114,7 +114,7 @@ class Writer:
         if self._grew is None:
             self._grew = self._loop.time()
         self._follows.wake(conversation)
-        self._wake.set()
+        self._go_on()
 
     # --- sending
 
@@ -122,14 +122,15 @@ class Writer:
         """Sends until the connection ends."""
         try:
             while True:
+                if self._gone:
+                    return
                 await self._send_control()
                 if self._closing is not None:
                     await self._send_close(*self._closing)
                     return
                 follower = self._follows.take()
                 if follower is None:
-                    await self._wake.wait()
-                    self._wake.clear()
+                    await self._pause.wait()
                     continue
                 await self._wait_for_client(follower)
                 await self._send_events(follower)
@@ -142,52 +143,66 @@ class Writer:
 
     async def _send_control(self) -> None:
         while self._control:
-            ready = [self._control.popleft() for _ in range(min(len(self._control), BURST))]
-            await self._send(ready)
+            said, self._control = self._control[:BURST], self._control[BURST:]
+            await self._send(said)
+
+    def _go_on(self) -> None:
+        """Sends at once while `run` pauses and nothing has to be waited for: waking it costs as much as sending."""
+        if self._pause.is_on and not self._send_at_once():  # else it looks by itself before it pauses
+            self._pause.wake()
+
+    def _send_at_once(self) -> bool:
+        """Whether all that there is has been sent."""
+        transport = self._transport
+        if transport is None or self._closing is not None:
+            return False
+        try:
+            if self._control and transport.is_free:
+                said, self._control = self._control[:BURST], self._control[BURST:]
+                transport.send_texts(said)
+            while transport.is_free and not self._control and (follower := self._follows.take()) is not None:
+                recent = self._database.hub.recent(follower.conversation_id, follower.position)
+                found = Ready(more=True) if recent is None else self._ready(follower, iter(recent))
+                if found.texts:
+                    transport.send_texts(found.texts)
+                    self._has_sent(follower)
+                if found.more:
+                    self._follows.again(follower)
+                    return False
+                if not found.held:
+                    self.forget(follower.conversation_id)
+        except OSError:
+            self._gone = True
+        return transport.is_free and not self._control and not self._gone
 
     async def _send_events(self, follower: Follower) -> None:
         """Sends what the log holds after the follower's position, up to a burst of it, as long as the client reads."""
-        left, held = BURST, False
+        left = BURST
         rows = iter(await self._read(follower))
-        while not held:
-            ready, more, held = self._ready(follower, rows)
-            left -= len(ready)
+        while True:
+            found = self._ready(follower, rows)
+            left -= len(found.texts)
             position = follower.position
-            if ready:
-                await self._send(ready, follower)
+            if found.texts:
+                await self._send(found.texts, follower)
                 await self._send_control()
-            if held:
+            if found.held:
                 return
             if follower.position != position:  # the client has asked for older events meanwhile
                 self._follows.again(follower)
                 return
-            if not more:
+            if not found.more:
                 break
             if left <= 0 or self._blocked is not None:
                 self._follows.again(follower)
                 break
         self.forget(follower.conversation_id)
 
-    def _ready(self, follower: Follower, rows: Iterator[Events]) -> tuple[list[str], bool, bool]:
-        """What is to be sent of the next rows, in one write; whether there may be more rows, and whether the follower
-        holds.
-        """
-        ready: list[str] = []
-        size = 0
-        for row in rows:
-            for cursor, text in texts(row, follower.position):
-                kind = outgoing.kind_of(text)
-                lanes = self._follows.show(follower, cursor, row.response_id, kind)
-                if lanes is None:
-                    return ready, False, True
-                if kind == "response.failed":
-                    self._session.chains.discard(follower.conversation_id)
-                for lane in lanes:
-                    ready.append(outgoing.prefix(lane) + text[1:])
-                    size += len(text)
-            if size >= PIECE or len(ready) >= BURST:
-                return ready, True, False
-        return ready, False, False
+    def _ready(self, follower: Follower, rows: Iterator[Events]) -> Ready:
+        found = ready(self._follows, follower, rows)
+        if found.failed:
+            self._session.chains.discard(follower.conversation_id)
+        return found
 
     async def _read(self, follower: Follower) -> Sequence[Events]:
         """Rows with events after the follower's position, from memory if they are there."""
@@ -223,7 +238,7 @@ class Writer:
 
         def retry() -> None:
             self._follows.again(follower)
-            self._wake.set()
+            self._pause.wake()
 
         asyncio.get_running_loop().call_later(RETRY_SECONDS, retry)
 
@@ -240,10 +255,13 @@ class Writer:
         except (OSError, RuntimeError) as error:  # what ASGI servers raise after a disconnect, and a timeout
             raise Gone from error
         if follower is not None:
-            if self._grew is not None:
-                self._database.measures.took("lag", self._loop.time() - self._grew)
-                self._grew = None
-            self._sent = f"; resume {follower.conversation_id} after {follower.position}"
+            self._has_sent(follower)
+
+    def _has_sent(self, follower: Follower) -> None:
+        if self._grew is not None:
+            self._database.measures.took("lag", self._loop.time() - self._grew)
+            self._grew = None
+        self._sent = follower.conversation_id, follower.position
 
     @property
     def _blocked(self) -> Transport | None:
@@ -255,31 +273,21 @@ class Writer:
         transport = self._blocked
         if transport is None:
             return
-        lag = None if follower is None else partial(self._lag, follower)
+        lag = None if follower is None else partial(behind, self._database, follower)
         why = await wait_for_client(transport, self._limits, lag)
         if why is not None:
             self._cut_off(why)
             raise Gone
 
-    async def _lag(self, follower: Follower) -> int:
-        """How many events that were not there when following began wait for the client."""
-        try:
-            last = await self._database.read(last_cursor, follower.conversation_id)
-        except DatabaseError:
-            return 0
-        if last is None:
-            return 0
-        if follower.head is None:
-            follower.head = last
-        return last - max(follower.position, follower.head)
-
     def _cut_off(self, why: str) -> None:
-        log.info("a client is cut off: %s%s", why, self._sent)
+        conversation, cursor = self._sent
+        reason = f"{why}; resume {conversation} after {cursor}" if conversation else why
+        log.info("a client is cut off: %s", reason)
         self._database.measures.count("cut_off")
         if self._transport is not None:
-            self._transport.cut_off(1013, why + self._sent)
-        self._closing = (1013, why + self._sent)
-        self._wake.set()
+            self._transport.cut_off(1013, reason)
+        self._closing = (1013, reason)
+        self._pause.wake()
 
     async def _send_close(self, code: int, reason: str) -> None:
         if self._transport is not None:

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseLocked
-from frontdesk.broker.events import read_after
+from frontdesk.broker.events import resume
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
@@ -127,7 +127,7 @@ class Stumbling(Database):
     failures = 0
 
     async def read(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if function is read_after and self.failures:
+        if function is resume and self.failures:
             self.failures -= 1
             raise DatabaseLocked("desk.db")
         return await super().read(function, *args, **kwargs)
