@@ -25,7 +25,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise about a ratio: ``subject`` over ``floor`` in figure ``key`` is at most (or at least) ``bound``."""
+    """A promise: ``subject`` over ``floor`` in figure ``key`` is at most (or at least) ``bound``. Without a floor, the
+    figure itself is, in ``unit``.
+    """
 
     words: str
     subject: str
@@ -33,6 +35,7 @@ class Goal:
     key: str
     bound: float
     at_least: bool = False
+    unit: str = "×"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,12 @@ def render(table: Table, rounds: Rounds) -> str:
 
 def verdict(goal: Goal, rounds: Rounds) -> str:
     """One line: what was promised, what was measured."""
-    found = ratios(rounds, goal.subject, goal.floor, goal.key)
-    sign = "≥" if goal.at_least else "≤"
+    if goal.floor:
+        found = ratios(rounds, goal.subject, goal.floor, goal.key)
+    else:
+        found = [one[goal.key] for one in rounds.get(goal.subject, ()) if goal.key in one]
+    wanted = f"goal {'≥' if goal.at_least else '≤'} {goal.bound:g} {goal.unit}"
     if not found:
-        return f"- {goal.words}: not measured (goal {sign} {goal.bound:g} ×)"
+        return f"- {goal.words}: not measured ({wanted})"
     kept = median(found) >= goal.bound if goal.at_least else median(found) <= goal.bound
-    return f"- {goal.words}: {spread(found)} × (goal {sign} {goal.bound:g} ×: {'met' if kept else 'missed'})"
+    return f"- {goal.words}: {spread(found)} {goal.unit} ({wanted}: {'met' if kept else 'missed'})"

@@ -1,7 +1,8 @@
 """Measures this checkout on this machine and prints the tables: `make bench`, or with what and how often.
 
     python -m frontdesk.bench.run [NAME …] [--rounds 3] [--quick]      queues postgresql scale growth
-                                                                       roundtrip turns peers kept starts
+                                                                       roundtrip idle crowded streams turns
+                                                                       peers kept starts
 
 Figures are medians with their range over the rounds; ratios are taken inside each round. Quote ratios: figures of
 different runs, and of different machines, must not be compared.
@@ -13,11 +14,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import growth, kept, machine, peers, postgresql, queues, roundtrip, scale, starts, turns
+from . import crowded, growth, idle, kept, machine, peers, postgresql, queues, roundtrip, scale, starts, streams, turns
 from .figures import Column, Figures, Table, render, verdict
 from .rounds import Benchmark, measure
 
-MODULES = (queues, postgresql, scale, growth, roundtrip, turns, peers, kept, starts)
+MODULES = (queues, postgresql, scale, growth, roundtrip, idle, crowded, streams, turns, peers, kept, starts)
 BENCHMARKS = {one.name: one for one in (module.BENCHMARK for module in MODULES)}
 MACHINE = Table(
     "The machine during the rounds",

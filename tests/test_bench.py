@@ -67,7 +67,7 @@ def test_a_run_prints_machine_tables_and_goals() -> None:
 def test_every_goal_is_about_subjects_that_are_measured() -> None:
     for one in BENCHMARKS.values():
         names = {subject.name for subject in one.subjects}
-        assert {goal.subject for goal in one.goals} | {goal.floor for goal in one.goals} <= names
+        assert {goal.subject for goal in one.goals} | {goal.floor for goal in one.goals} <= {*names, ""}
         assert {name for table in one.tables for name in table.subjects} <= names
         assert {column.over for table in one.tables for column in table.columns} <= {*names, ""}
 
@@ -95,6 +95,11 @@ def test_a_table_has_a_row_for_each_subject_that_was_measured() -> None:
 def test_a_goal_says_whether_its_median_keeps_it(bound: float, at_least: bool, words: str) -> None:
     goal = Goal("Rate", "ours", "floor", "rate", bound, at_least)
     assert verdict(goal, ROUNDS).endswith(f"{words})")
+
+
+def test_a_goal_without_a_floor_is_about_the_figure_itself() -> None:
+    rate = Goal("Rate", "ours", "", "rate", 25.0, unit="ms")
+    assert verdict(rate, ROUNDS) == "- Rate: 20.0 (10.0–30.0) ms (goal ≤ 25 ms: met)"
 
 
 def test_a_goal_whose_floor_is_missing_is_said_to_be_not_measured() -> None:
