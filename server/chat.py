@@ -41,7 +41,10 @@ class Chat:
             group.start_soon(self._watch, group.cancel_scope)
             with suppress(AddressError, RemoteError):  # who watches finds out, and says so
                 await self.client.tasks()  # what was running when the conversation was left; its news come later
-            await talk()
+            try:
+                await talk()
+            except AddressError as error:  # it waited for the server itself
+                self._problem = error
             group.cancel_scope.cancel()
         self._remember()
         if self._problem is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from . import (
     db_commands,
@@ -37,8 +38,21 @@ from .commands import (
     share_processor,
 )
 
+ORDER: Final = (
+    "demo", "chat", "new", "check", "serve", "worker", "tasks", "queues", "usage", "tokens", "quotas", "db", "export"
+)  # fmt: skip
+
+
+class InOrder(TyperGroup):
+    """The commands in the order in which somebody comes to need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="frontdesk",
+    cls=InOrder,
     help="A desk of agents that answers at once, works in the background, and forgets nothing that it has accepted.",
     epilog="Start with: frontdesk demo",
     no_args_is_help=True,
@@ -54,7 +68,7 @@ app.add_typer(queue_commands.app, name="queues")
 app.add_typer(token_commands.app, name="tokens")
 app.add_typer(quota_commands.app, name="quotas")
 app.add_typer(db_commands.app, name="db")
-app.command(epilog=epilog("frontdesk usage --days 30"))(usage_command.usage)
+app.command(short_help="Show what was used, by day.", epilog=epilog("frontdesk usage --days 30"))(usage_command.usage)
 
 
 def main() -> None:
@@ -65,7 +79,10 @@ def main() -> None:
         explain(error)
 
 
-@app.command(epilog=epilog("frontdesk serve shop:desk --port 8765 --database sqlite:///shop.db"))
+@app.command(
+    short_help="Serve a desk over WebSocket and HTTP.",
+    epilog=epilog("frontdesk serve shop:desk --port 8765 --database sqlite:///shop.db"),
+)
 def serve(
     desk: DeskName = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
@@ -107,7 +124,10 @@ def serve(
         server.run([socket])
 
 
-@app.command(epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk --processes 4"))
+@app.command(
+    short_help="Run turns and tasks, beside servers.",
+    epilog=epilog("frontdesk worker shop:desk --database postgresql://desk@db/desk --processes 4"),
+)
 def worker(
     desk: DeskName = None,
     database: Database = None,
@@ -137,7 +157,7 @@ def worker(
         run_worker(found, storage, chosen, ready=lambda: typer.echo(f"working for {found.name} (Ctrl-C stops it)"))
 
 
-@app.command(epilog=epilog("frontdesk chat --folder ~/papers"))
+@app.command(short_help="Talk to a desk, here or on a server.", epilog=epilog("frontdesk chat --folder ~/papers"))
 def chat(
     desk: DeskName = None,
     folder: Folder = Path(),
@@ -159,7 +179,9 @@ def chat(
     raise typer.Exit(converse(chosen, desk, folder, conversation))
 
 
-@app.command(epilog=epilog("frontdesk demo --folder ~/papers"))
+@app.command(
+    short_help="Try it: the demo desk, served, and a chat with it.", epilog=epilog("frontdesk demo --folder ~/papers")
+)
 def demo(folder: Folder = Path(), conversation: Conversation = None) -> None:
     """Try it: the demo desk with its server on this machine, and a chat with it right here.
 

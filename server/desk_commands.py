@@ -12,7 +12,7 @@ from .commands import AsJSON, Exit, epilog, fail
 app = typer.Typer()
 
 
-@app.command(epilog=epilog("frontdesk new shop"))
+@app.command(short_help="Begin a desk of your own.", epilog=epilog("frontdesk new shop"))
 def new(
     name: Annotated[str, typer.Argument(help="Its name, and the folder's: small letters, digits and '_'.")],
     folder: Annotated[Path, typer.Option(help="Where its folder is made.", show_default="this one")] = Path(),
@@ -25,7 +25,7 @@ def new(
     typer.echo(f"made\n{listed}\n\nTry it:\n  cd {files[0].parent}\n  frontdesk chat {name}_desk:desk\n  pytest")
 
 
-@app.command(epilog=epilog("frontdesk check shop:desk --svg desk.svg"))
+@app.command(short_help="Look a desk over, and draw it.", epilog=epilog("frontdesk check shop:desk --svg desk.svg"))
 def check(
     desk: Annotated[str, typer.Argument(metavar="MODULE:DESK", help="The desk.")],
     svg: Annotated[
@@ -56,6 +56,10 @@ def check(
     findings = review(found)
     if str(svg) != "-" and str(mermaid) != "-":
         typer.echo(as_object(found, findings) if as_json else "\n".join(lines_of(found, findings)))
+    if not as_json:
+        for file in filter(None, (svg, mermaid)):
+            if str(file) != "-":
+                typer.echo(f"drawn into {file}")
     if strict and any(one.level == "warning" for one in findings):
         raise typer.Exit(Exit.FAILED)
 

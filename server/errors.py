@@ -30,6 +30,7 @@ from ..tasks.errors import FrontdeskError
 
 log = logging.getLogger("frontdesk.server")
 
+TOKEN_WANTED: Final = "the server wants a token, and the right one: give it with --token or in FRONTDESK_TOKEN"
 RETRY_AFTER: Final = {"retry-after": "1"}
 KINDS: Final[Mapping[int, str]] = {
     401: "authentication_error",

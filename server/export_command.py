@@ -34,7 +34,10 @@ NEXT: Statement = Statement(_WANTED.where(conversation.c.id > p("after")).order_
 ONE: Statement = Statement(_WANTED.where(conversation.c.id == p("id")))
 
 
-@app.command(epilog=epilog("frontdesk export shop:desk --format openai --output examples.jsonl"))
+@app.command(
+    short_help="Write conversations as fine-tuning data.",
+    epilog=epilog("frontdesk export shop:desk --format openai --output examples.jsonl"),
+)
 def export(
     desk: Annotated[str, typer.Argument(metavar="MODULE:DESK", help="The desk: its instructions and tools.")],
     form: Annotated[

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from .auth import is_loopback
 from .dialog import Dialog
-from .errors import AddressError
+from .errors import TOKEN_WANTED, AddressError
 from .news import News, Remark
 
 FIRST_DELAY: Final = 0.2
@@ -141,6 +141,8 @@ def _host(rest: str) -> str:
 
 
 def _reason(error: InvalidStatus) -> str:
+    if error.response.status_code == 401:
+        return TOKEN_WANTED
     try:
         return str(json.loads(error.response.body)["error"]["message"])
     except (ValueError, KeyError, TypeError):

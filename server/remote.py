@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 from ..tasks.errors import FrontdeskError
-from .errors import AddressError
+from .errors import TOKEN_WANTED, AddressError
 
 SECONDS = 10.0
 
@@ -68,7 +68,7 @@ def _joined(path: tuple[str, ...]) -> str:
 
 def _message(error: HTTPError) -> str:
     if error.code == 401:
-        return "the server wants a token, and the right one: give it with --token or in FRONTDESK_TOKEN"
+        return TOKEN_WANTED
     try:
         return str(json.load(error)["error"]["message"])
     except (ValueError, KeyError, TypeError):

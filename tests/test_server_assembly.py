@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +15,7 @@ from frontdesk.agents.models.responses import ResponsesModel
 from frontdesk.agents.models.scripted import ScriptedModel
 from frontdesk.server.assembly import default_model, with_model
 from frontdesk.server.commands import settings
+from frontdesk.server.settings import Settings
 from frontdesk.tasks.errors import InvalidOption
 
 OWN = ScriptedModel([])
@@ -61,3 +64,10 @@ def test_prices_come_from_the_settings_and_those_of_the_desk_go_before_them(monk
     monkeypatch.setenv("FRONTDESK_PRICES", '{"a": {"input": 1}}')
     with pytest.raises(InvalidOption, match="FRONTDESK_PRICES: the price of a needs an input and an output"):
         with_model(desk, settings())
+
+
+def test_every_setting_has_its_line_in_the_documentation() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "deployment.md").read_text("utf-8")
+    shared = {"openai_api_key", "openai_base_url", "xdg_state_home"}  # not Frontdesk's own names
+    named = {name.upper() if name in shared else f"FRONTDESK_{name.upper()}" for name in Settings.model_fields}
+    assert {name for name in named if f"`{name}`" not in page} == set()

@@ -244,6 +244,13 @@ def test_a_script_gets_its_answers_and_waits_for_its_tasks(home: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_a_script_that_is_not_let_in_is_told_so_in_one_line(home: Path) -> None:
+    with running(home, "--token", "right") as (_, address):
+        done = run(home, "chat", "--server", address, "--token", "wrong", given="hello\n")
+        assert (done.returncode, done.stdout) == (3, "")
+        assert re.fullmatch(r"frontdesk: the server wants a token.*--token.*\n", done.stderr)
+
+
 def test_a_conversation_is_gone_on_with_by_its_id(home: Path) -> None:
     run(home, "chat", given="I want a large margherita pizza\n")
     again = run(home, "chat", "--conversation", "last", given="Show my cart\n")
