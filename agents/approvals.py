@@ -97,5 +97,11 @@ def decision(given: Any) -> JSON | None:
     return {"approve": said in YES, "reason": rest.strip() or None} if said in YES | NO else None
 
 
+def plain_decision(text: str) -> JSON | None:
+    """What a message decides that is nothing but an answer: a yes with nothing after it, or a no, with its reason."""
+    found = decision(text)
+    return None if found is None or (found["approve"] and found["reason"]) else found
+
+
 def _is_bool(value: object) -> bool:
     return isinstance(value, bool)

@@ -256,7 +256,10 @@ def _continuing(conn: Connection, new: NewCreate, dialog: Dialog) -> NewCreate:
         found = dialogs.answered_by(conn, new.tenant, dialog)
         if found is None:
             return new
-    return replace(new, previous_response_id=found, input=new.input[len(new.input) - dialog.new :])
+    given = new.input[len(new.input) - dialog.new :]
+    if found is not None:
+        given = dialogs.plain_answers(conn, found, given)
+    return replace(new, previous_response_id=found, input=given)
 
 
 @operation
