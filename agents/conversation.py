@@ -45,6 +45,7 @@ ORIGINAL: Statement = Statement(
         conversation.c.desk,
     ).where(conversation.c.id == p("id"))
 )
+STORED: Statement = Statement(sa.select(conversation.c.stored).where(conversation.c.id == p("id")))
 SET_COUNTERS: Statement = Statement(
     sa.update(conversation)
     .where(conversation.c.id == p("id"))
@@ -61,7 +62,7 @@ ECHOED: Statement = Statement(
 @operation
 def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     """Accepts an input, as `inbox.accept_create`; continuing a response that is continued already forks its
-    conversation.
+    conversation, and so does continuing one that is stored with what is not to be stored.
 
     A fork holds the committed items up to that response; tasks stay with the original, labels go on. An input that
     names no conversation but holds items of one, by their ids, continues that one. An approval continues the
@@ -95,10 +96,16 @@ def _goes_to(conn: Connection, new: NewCreate) -> NewCreate:
         return replace(new, conversation_id=known)
     original = conversations.continue_from(conn, new.previous_response_id, new.tenant)
     rows.lock_conversations(conn, [original])
-    forks = not required.gives_approvals(new.input)
-    if forks and conversations.is_continued(conn, new.previous_response_id, original):
+    forks = conversations.is_continued(conn, new.previous_response_id, original) or _leaves(conn, new, original)
+    if forks and not required.gives_approvals(new.input):
         return replace(new, conversation_id=_fork(conn, original, new))
     return replace(new, conversation_id=original)
+
+
+def _leaves(conn: Connection, new: NewCreate, original: str) -> bool:
+    """Whether an input that is not to be stored would go into a conversation that is."""
+    row = None if new.stored else conn.one(STORED, {"id": original})
+    return row is not None and bool(row[0])
 
 
 def echoed(conn: Connection, new: NewCreate) -> str | None:
@@ -126,7 +133,7 @@ def _fork(conn: Connection, original: str, new: NewCreate) -> str:
         desk=desk,
         agent=_agent_after(previous, agent),
         unattended_limit=new.unattended_limit,
-        stored=stored,
+        stored=int(stored and new.stored),
     )
     last = conn.one(LAST_POSITION, {"response_id": previous["id"], "conversation_id": original})
     until = int(last_item) if last is None or last[0] is None else int(last[0])  # it has not begun: all is before it

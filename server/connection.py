@@ -106,7 +106,7 @@ class Connection:
             source = decode(text, self._limits)
             message = read(source)
         except SteerFailed as problem:
-            self._return(problem)
+            await self._return(problem)
             return False
         except WireError as problem:
             self._tell(problem, *_return_address(source))
@@ -123,7 +123,7 @@ class Connection:
             problem = told(error)
             if isinstance(message, Steer):
                 failed = returned(error, previous_response_id=message.previous_response_id, input=message.given)
-                self._return(failed, message.input_id)
+                await self._return(failed, message.input_id)
             else:
                 self._tell(problem, *_address(message))
             if isinstance(message, Create):
@@ -135,9 +135,11 @@ class Connection:
         self._measures.count("error", problem.code)
         self._writer.say(outgoing.error(problem, lane, input_id))
 
-    def _return(self, failed: SteerFailed, input_id: str | None = None) -> None:
+    async def _return(self, failed: SteerFailed, input_id: str | None = None) -> None:
         self._measures.count("error", failed.code)
-        self._writer.say(outgoing.steer_failed(failed, self._follows.lane(failed.previous_response_id), input_id))
+        target = failed.previous_response_id
+        number = await self._session.next_number(target)
+        self._writer.say(outgoing.steer_failed(failed, self._follows.lane(target), input_id, number))
 
     async def _fail_chain(self, previous_response_id: object, problem: WireError) -> None:
         """A continuation that failed drops a chain that is not stored."""

@@ -68,11 +68,11 @@ def steer_accepted(found: SteerAccepted, target: str, lane: Lane, input_id: str 
     return _text(lane, event if input_id is None else {**event, "input_id": input_id})
 
 
-def steer_failed(problem: SteerFailed, lane: Lane, input_id: str | None = None) -> str:
-    """Returns the input to its sender."""
+def steer_failed(problem: SteerFailed, lane: Lane, input_id: str | None = None, number: int = 0) -> str:
+    """Returns the input to its sender; ``number`` is the target's next, 0 when it is not known."""
     steer = {"previous_response_id": problem.previous_response_id, "input": problem.input}
     told = {"type": "invalid_request_error", "code": problem.code, "message": problem.message}
-    event: dict[str, Any] = {"type": "response.steer.failed", "sequence_number": 0, "steer": steer, "error": told}
+    event: dict[str, Any] = {"type": "response.steer.failed", "sequence_number": number, "steer": steer, "error": told}
     return _text(lane, event if input_id is None else {**event, "input_id": input_id})
 
 

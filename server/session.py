@@ -18,6 +18,7 @@ from ..agents.model import Model
 from ..broker import cancel, conversations, inbox, quotas, rows, turns
 from ..broker.connection import Connection
 from ..broker.database import Database
+from ..broker.errors import DatabaseError, Refused
 from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate, NewSteer, SteerAccepted
 from ..tasks.states import Status
@@ -143,6 +144,13 @@ class Session:
     async def turn(self, response_id: str) -> turns.TurnRow:
         """Where a response's events are, and how far it is. Raises ResponseNotFound."""
         return await self.database.read(records.response_of, response_id, self.tenant, frozenset(self.chains))
+
+    async def next_number(self, response_id: str) -> int:
+        """The sequence number that a further event of a response would have; 0 when that is not known."""
+        try:
+            return int((await self.turn(response_id))["next_sequence"])
+        except (Refused, DatabaseError):
+            return 0
 
     async def last_event(self, response_id: str) -> str | None:
         """The event that ended a response; None while it is live. Raises ResponseNotFound."""

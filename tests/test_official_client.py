@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 from openai.resources.responses.responses import AsyncResponsesConnection
 from openai.types.websocket_reconnection import ReconnectingEvent, ReconnectingOverrides
 
@@ -145,6 +145,25 @@ async def test_what_is_not_stored_is_continued_on_its_own_connection_only(
     await connection.response.create(model="house", input="three", previous_response_id=second.id, store=False)
     error: Any = await until(connection, "error")
     assert error.error.code == "previous_response_not_found", "a continuation that failed drops the chain"
+
+
+async def test_what_is_not_to_be_stored_is_kept_out_of_a_stored_conversation(
+    house: House, connection: AsyncResponsesConnection
+) -> None:
+    first = await ask(connection, "kept")
+    aside = await ask(connection, "a secret", store=False, previous_response_id=first.id)
+    assert input_of(house.model.requests[-1]) == ["kept", "a secret"]
+    assert aside.conversation.id != first.conversation.id
+    further = await ask(connection, "more of it", store=False, previous_response_id=aside.id)
+    assert further.conversation.id == aside.conversation.id
+    await ask(connection, "aloud", previous_response_id=first.id)
+    assert input_of(house.model.requests[-1]) == ["kept", "aloud"]
+    async with house.client() as client:
+        for one in (aside, further):
+            with pytest.raises(NotFoundError):
+                await client.responses.retrieve(one.id)
+        items = [item async for item in client.conversations.items.list(first.conversation.id)]
+    assert "a secret" not in str(items)
 
 
 async def test_thoughts_are_items_and_tokens_are_counted(house: House, connection: AsyncResponsesConnection) -> None:
@@ -356,7 +375,7 @@ async def test_what_waits_for_its_turn_can_be_steered(house: House, connection: 
     assert input_of(house.model.requests[-1]) == ["slow", "queued", "more"]
 
 
-async def test_steering_what_has_ended_returns_the_input(connection: AsyncResponsesConnection) -> None:
+async def test_steering_what_has_ended_returns_the_input(house: House, connection: AsyncResponsesConnection) -> None:
     response = await ask(connection, "hello")
     given: Any = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "more"}]}]
     await connection.response.steer(input=given, previous_response_id=response.id)
@@ -364,7 +383,8 @@ async def test_steering_what_has_ended_returns_the_input(connection: AsyncRespon
     assert failed.error.code == "response_already_completed"
     assert response.id == failed.steer.previous_response_id
     assert given == [item.to_dict() for item in failed.steer.input]
-    assert failed.sequence_number == 0
+    last = max(one["sequence_number"] for one in house.record.events() if one.get("response_id") == response.id)
+    assert failed.sequence_number == last + 1, "the target's next number"
     assert (await ask(connection, "on")).status == "completed"
 
 
@@ -383,6 +403,7 @@ async def test_a_steer_that_cannot_be_is_returned_with_the_sdks_code(
     await connection.response.steer(input=given, previous_response_id=target or known)
     failed = await until(connection, "response.steer.failed")
     assert code == failed.error.code
+    assert (failed.sequence_number == 0) == (target is not None), "0 when the target is unknown"
     assert (await ask(connection, "on")).status == "completed"
 
 
