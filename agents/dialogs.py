@@ -102,7 +102,7 @@ def _only_text(given: Sequence[JSON]) -> str:
     if len(given) != 1 or given[0].get("role") != "user":
         return ""
     content: Any = given[0].get("content")
-    parts = cast("list[Any]", content) if isinstance(content, list) else []
+    parts = cast("Sequence[Any]", content) if isinstance(content, list) else ()
     return said(parts) if parts and all(one.get("type") == "input_text" for one in parts) else ""
 
 
