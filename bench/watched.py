@@ -66,6 +66,7 @@ class Watched:
             "resident": resident(),
             "threads": of_threads({one.native_id: one.name for one in threading.enumerate()}),
             "commits": sum(sum(one.counts) for one in measures.durations("commit").values()),
+            "commit_seconds": sum(one.seconds for one in measures.durations("commit").values()),
             "functions": sum(measures.counts("written").values()),
         }
 
