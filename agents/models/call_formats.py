@@ -181,7 +181,8 @@ def written_in(text: str, *, guess: bool = True) -> Calls:
     found = value_of(text.strip(), None)
     if found is None and guess and (name := _NAME_IN_TEXT.search(text)):
         return [Written(name[1], text.strip())]
-    listed = cast(list[Any], found) if isinstance(found, list) else [found]
+    whole: Any = found
+    listed: list[Any] = whole if isinstance(found, list) else [found]
     calls = [_call(one) for one in listed]
     return [one for one in calls if one is not None] if all(calls) else ()
 
