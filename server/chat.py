@@ -39,9 +39,10 @@ class Chat:
         """Stays connected while ``talk`` runs. Raises AddressError when there is no server, or no more."""
         async with self.client, anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
-            with suppress(AddressError, RemoteError):  # who watches finds out, and says so
-                await self.client.tasks()  # what was running when the conversation was left; its news come later
             try:
+                await self.client.connected()  # before anything is read: to whom else could it be said?
+                with suppress(RemoteError):
+                    await self.client.tasks()  # what was running when the conversation was left; its news come later
                 await talk()
             except AddressError as error:  # it waited for the server itself
                 self._problem = error

@@ -211,6 +211,10 @@ class Client:
         if self._lost is not None and not test():
             raise self._lost
 
+    async def connected(self) -> None:
+        """Returns when the server has let us in for the first time. Raises AddressError when it does not."""
+        await self.until(lambda: self._link.has_met)
+
     async def tasks(self) -> list[JSON]:
         """The conversation's tasks, as the server knows them, oldest first; they can be named by their labels from
         then on. Raises AddressError, RemoteError.

@@ -40,6 +40,7 @@ class Link:
         self._outbox: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
+        self.has_met = False  # whether the server has ever let us in
 
     def look(self) -> None:
         """The dialog holds an input more: it is sent as soon as there is a connection, and again until the server is
@@ -75,6 +76,8 @@ class Link:
                 async with self._connect() as socket:
                     if lost_at > 0:
                         self._show(Remark("connected again"))
+                    self.has_met = True
+                    self.wake_waiters()
                     lost_at, delay = 0.0, FIRST_DELAY
                     await self._talk(socket)
             except InvalidStatus as error:

@@ -230,7 +230,7 @@ async def test_no_server_and_no_entry_end_the_chat_with_a_reason(hand: HandWorke
     with pytest.raises(AddressError, match="is not an address"):
         await Talk("http://", memory).chat.run(anyio.sleep_forever)
     async with served(Service(hand.desk, hand.database, door=Door(token="secret"), drain_seconds=0.0)) as address:
-        with pytest.raises(AddressError, match="valid token"):
+        with pytest.raises(AddressError, match="wants a token, and the right one"):
             await Talk(address, memory).chat.run(anyio.sleep_forever)
         talk = Talk(address, memory, token="secret")
 
