@@ -2,7 +2,7 @@
 # `make test ARGS="-k inbox"` passes ARGS on (ARGS="-n 0": in one process). Set-up runs again only when pyproject.toml or requirements.lock has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak fuzz model coverage lint format bench lock clean
+.PHONY: help demo test reference chaos soak fuzz model coverage lint format bench lock clean
 .SUFFIXES:
 
 VENV := .venv
@@ -61,6 +61,9 @@ model: $(STAMP) ## Check the models in docs/model (needs spin and gcc)
 	@$(BIN)/python -m frontdesk.tests.spin
 
 # What is measured beside gets the versions that are tested (--constraint); --override takes back a bound that only it has.
+reference: $(STAMP) ## Write docs/reference.md from the docstrings
+	$(BIN)/python .dev/reference.py > docs/reference.md
+
 # Without `--no-config` a private index of this machine could decide which files are hashed.
 lock: ## Choose current versions of all dependencies and write the three locks (needs uv)
 	uv pip compile --no-config --universal --python-version 3.11 --upgrade --generate-hashes \
