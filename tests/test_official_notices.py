@@ -37,6 +37,7 @@ async def test_two_notices_in_one_turn_name_both_tasks(house: House, connection:
     await connection.response.create(model="house", input="talk", conversation=conversation)
     await house.gates["talk"].reached()
     await send(connection, "frontdesk:subscribe", conversation=conversation)
+    await until(connection, "frontdesk:subscribed")
     ids: set[str] = set()
     for name in ("one", "two"):
         house.gates[name].open()
