@@ -64,9 +64,11 @@ def test_a_history_is_kept_paged_and_changed(database: Database) -> None:
     page: Any = {"after": "", "limit": 10, "newest_first": False}
     found = read(conversation_items.page, made.id, "a", **page)
     assert texts(found) == ["1", "2", "3"]
-    newest = read(conversation_items.page, made.id, "a", **{**page, "newest_first": True, "limit": 2})
+    backwards: Any = {**page, "newest_first": True, "limit": 2}
+    newest = read(conversation_items.page, made.id, "a", **backwards)
     assert texts(newest) == ["3", "2"]
-    rest = read(conversation_items.page, made.id, "a", **{**page, "newest_first": True, "after": newest[-1].id})
+    backwards |= {"limit": 10, "after": newest[-1].id}
+    rest = read(conversation_items.page, made.id, "a", **backwards)
     assert texts(rest) == ["1"]
     write(conversation_items.delete_item, made.id, "a", found[1].id)
     assert texts(read(conversation_items.page, made.id, "a", **page)) == ["1", "3"]
