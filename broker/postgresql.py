@@ -27,8 +27,15 @@ SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 """
 # Serialization failure, deadlock, a lock that did not come, a query that was cancelled.
 CONTENDED: Final = ("40001", "40P01", "55P03", "57014")
-# Said by a server that takes nobody in at this moment.
-PASSING: Final = ("starting up", "shutting down", "recovery", "too many", "connection slots", "not currently accepting")
+# Said by a server that lets this user, or anybody into this database, never in; all else may pass.
+REFUSALS: Final = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "is not permitted",
+    "permission denied",
+)
+FULL: Final = "No space left on device"
 # After a crash the numbers of transactions that had left no trace are given again, and then are somebody else's. A
 # recovery ends with a checkpoint, which knows the first of them.
 STATUS: Final = """
@@ -79,6 +86,8 @@ class PostgreSQL:
         except psycopg.Error as error:
             if _is_refused(str(error)):
                 raise DatabaseRefused(self.name, _text(error)) from error
+            if FULL in str(error):
+                raise DatabaseFull(self.name) from error
             raise self.translate(error) from error
 
     def cursor(self, raw: psycopg.Connection[Any]) -> Cursor:
@@ -147,7 +156,7 @@ def _state(error: BaseException) -> str | None:
 def _is_refused(said: str) -> bool:
     """Whether a server answered, and said no to this user or this database. (What psycopg raises for a connection that
     was not made has no SQLSTATE.)"""
-    return "FATAL:" in said and not any(passing in said for passing in PASSING)
+    return "FATAL:" in said and any(refusal in said for refusal in REFUSALS)
 
 
 def _text(error: BaseException) -> str:

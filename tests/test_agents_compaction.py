@@ -129,7 +129,7 @@ async def test_no_answer_waits_for_a_summary(tmp_path: Path) -> None:
         await written(at, one)
         await talk(at, "five", conversation_id=one)
         assert speaker.shown[-1][0].startswith("Notes")
-        assert len(speaker.shown[-1]) < 5
+        assert "one" not in speaker.shown[-1]
 
 
 async def test_nothing_is_summarised_below_the_budget_or_where_it_is_turned_off(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def test_a_call_that_the_client_still_owes_is_never_hidden(tmp_path: Path)
         await written(at, one)
         answer = {"type": "function_call_output", "call_id": "c1", "output": "Berlin"}
         await at.ended(await at.create([answer], one))
-        asked = model.requests[-1].items
+        asked = [one for one in model.requests if one.purpose == "reply"][-1].items
         assert is_summary(asked[0]["content"][0]["text"])
         found = [(one["type"], one.get("output")) for one in asked if one.get("call_id") == "c1"]
         assert found == [("function_call", None), ("function_call_output", "Berlin")]

@@ -22,7 +22,7 @@ from frontdesk.tests.store import Store
 TASK, RESPONSE = "task_that_goes", "resp_that_goes"
 OF_NOBODY: Final = {
     "frontdesk_meta", "frontdesk_worker", "frontdesk_queue", "frontdesk_limit", "frontdesk_schedule",
-    "frontdesk_quota", "frontdesk_access_token",
+    "frontdesk_quota", "frontdesk_token",
     "frontdesk_wait", "frontdesk_durable_call",  # they go when their task ends, and what is live is not removed
 }  # fmt: skip
 
