@@ -168,8 +168,8 @@ class Journal(Transcript):
         if outcome.status in ("failed", "cancelled"):
             self.withdraw_requests()
         kind = outcome.status if outcome.status in ("completed", "failed") else "incomplete"
-        self.stream.lifecycle(kind, self.body(outcome))
         async with self._writing:
+            self.stream.lifecycle(kind, self.body(outcome))  # not before: what is written beside the run would take it
             verdict = await self._guarded(self._store.finish(self._take(), outcome))
             if verdict != "ended":
                 self.stream.sequence -= 1  # the last event was not said
