@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 import anyio
 
@@ -33,6 +33,18 @@ class Claims:
         self._queues = None if queues is None else frozenset(queues)
         self._numbers = itertools.count()
         self._unreceived: list[str] = []  # owner texts of claims that may have been made, and were not received
+
+    async def each(self, slots: Slots, start: Callable[[Claim], None], *, until: asyncio.Event) -> None:
+        """Calls ``start`` with each claim. A mistake of ours does not end this: a worker that claims nothing more would
+        look as if it were alive."""
+        while not until.is_set():
+            try:
+                async for claim in self.of(slots, until=until):
+                    start(claim)
+                return  # drained, or the database was closed
+            except Exception:
+                log.exception("claiming failed in the worker's own code, trying again in a moment")
+                await anyio.sleep(self._poll)
 
     async def of(self, slots: Slots, *, until: asyncio.Event) -> AsyncIterator[Claim]:
         """Claims for the free slots. Whoever receives one takes a slot before it asks for the next."""

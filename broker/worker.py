@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -219,8 +220,7 @@ class Worker:
 
     async def _dispatch(self, slots: Slots) -> None:
         """Starts what is claimed for these slots until nothing more is."""
-        async for claim in self._claims.of(slots, until=self._draining):
-            self._start(slots, claim)
+        await self._claims.each(slots, partial(self._start, slots), until=self._draining)
 
     def _start(self, slots: Slots, claim: Claim) -> None:
         run = Run(claim, self._database, self._spawn)

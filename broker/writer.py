@@ -236,8 +236,8 @@ class Writer:
             try:
                 connection = self._transactions.begin()
                 call.result = call.function(connection, *call.args, **call.kwargs)
-                claims += self.standing.of_slots([call])
-                self._commit_with(connection, [call], [] if again else claims)
+                claims += (taken := self.standing.of_slots([call]))  # each is tried once
+                self._commit_with(connection, [call], taken)
                 break
             except BaseException as error:
                 lost = isinstance(error, TransactionLost) or self._transactions.lost

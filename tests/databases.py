@@ -77,6 +77,13 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def end_backends(postgresql: Server, url: str) -> None:
+    """Ends every connection to a database."""
+    name = url.split("/")[3].split("?")[0]
+    with postgresql.connect() as raw:
+        raw.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     server = Server()

@@ -27,7 +27,7 @@ from frontdesk.broker.sqlite import SQLite
 from frontdesk.broker.statements import Statement, p, table
 from frontdesk.broker.tables import SCHEMA_VERSION, Meta
 from frontdesk.broker.wakeups import TasksReady
-from frontdesk.tests.databases import Server
+from frontdesk.tests.databases import Server, end_backends
 from frontdesk.tests.fakes.wire import Cut, Wire
 
 PATIENCE = 10.0  # seconds; a test that needs them has failed
@@ -478,12 +478,6 @@ async def test_a_function_that_others_keep_stopping_ends_with_an_error_that_says
 
 
 # --- PostgreSQL goes away
-
-
-def end_backends(postgresql: Server, url: str) -> None:
-    name = url.split("/")[3].split("?")[0]
-    with postgresql.connect() as raw:
-        raw.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
 async def test_connections_that_are_killed_between_transactions_are_replaced(

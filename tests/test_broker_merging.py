@@ -22,7 +22,7 @@ from frontdesk.broker.merging import ALONE, Arguments, Error, merges
 from frontdesk.broker.rows import Claim
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
-from frontdesk.tests.databases import Opener
+from frontdesk.tests.databases import Opener, Server, end_backends
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
 
@@ -223,6 +223,39 @@ async def test_a_claim_may_be_made_in_the_commit_that_frees_its_slot(opened: Ope
     lost.cancel()
     elsewhere.cancel()
     assert store.status(waiting[2]) == "queued"
+
+
+async def test_a_claim_is_made_with_what_frees_its_slot_also_when_that_is_run_again(
+    postgresql: Server, postgresql_url: str
+) -> None:
+    database = Database.open(postgresql_url)
+    store = Store(database)
+    first, second = store.started(), store.started()
+    waiting = [store.enqueue() for _ in range(2)]
+    slots = object()
+    runs: list[str] = []
+
+    def losing(conn: Connection, claim: Claim, *, at: str) -> None:
+        runs.append(claim.task_id)
+        if at == "before" and len(runs) == 1:
+            end_backends(postgresql, postgresql_url)
+        queue.finish(conn, claim, Action.SUCCEED)
+
+    def claiming(conn: Connection, number: int, *, at: str) -> list[Claim]:
+        if at == "claim":
+            end_backends(postgresql, postgresql_url)
+        return queue.claim_so_many(conn, number, "task", ["work"], "tests", 1e6)
+
+    standing = database.take_when_free(slots, queue.release, claiming, at="before")
+    await database.write_freeing(slots, losing, first, at="before")
+    assert [claim.task_id for claim in await standing] == [waiting[0]["id"]]
+    standing = database.take_when_free(slots, queue.release, claiming, at="claim")
+    await database.write_freeing(slots, losing, second, at="claim")
+    assert await standing == [], "it was lost with the connection: whoever stood for it looks again"
+    assert runs == [first.task_id] * 2 + [second.task_id] * 2
+    assert [store.status(one) for one in (first, second)] == ["succeeded"] * 2
+    assert [store.status(one) for one in waiting] == ["running", "queued"]
+    database.close()
 
 
 def test_the_writer_waits_for_half_of_those_that_it_has_answered() -> None:

@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from frontdesk.broker import queue, recorder, supervision, transactions, worker
 from frontdesk.broker.cancel import cancel_task
+from frontdesk.broker.claims import Claims
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseClosed
@@ -742,6 +743,26 @@ async def test_a_handler_that_raises_is_told_and_the_worker_goes_on(
     assert (await desk.ended(task_id))["status"] == "failed"
     assert handler.told == [said]
     assert (await desk.run(well))["status"] == "succeeded"
+
+
+async def test_a_mistake_in_claiming_is_told_and_the_worker_goes_on(
+    desk: Works, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @task
+    async def well() -> str:
+        return "well"
+
+    claiming: Any = Claims._now  # pyright: ignore[reportPrivateUsage] - where a mistake is put in
+    mistakes = [None, None]
+
+    async def mistaken(claims: Claims, *args: Any) -> Any:
+        return mistakes.pop() if mistakes else await claiming(claims, *args)
+
+    monkeypatch.setattr(Claims, "_now", mistaken)
+    desk.work(well)
+    assert (await desk.run(well))["status"] == "succeeded"
+    assert mistakes == []
+    assert "claiming failed in the worker's own code" in caplog.text
 
 
 async def test_a_result_is_not_lost_when_the_disk_is_full(desk: Works, caplog: pytest.LogCaptureFixture) -> None:
