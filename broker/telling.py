@@ -25,6 +25,7 @@ LOCK_CONVERSATIONS: Final = Bulk(
 FREE_CONVERSATIONS: Final = Bulk(
     "SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given}) {skip_locked}", {"id": "text"}
 )
+THERE: Final = Bulk("SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given})", {"id": "text"})
 COUNT_ON: Final = Bulk(
     """UPDATE frontdesk_conversation SET last_cursor = last_cursor + given.events,
     last_label = last_label + given.labels, last_input = last_input + given.inputs
@@ -57,12 +58,14 @@ def lock_conversations(conn: Connection, found: Collection[str | None]) -> None:
 
 
 def free_conversations(conn: Connection, found: Collection[str | None]) -> set[str | None]:
-    """Locks those that no other transaction has; which. It never waits."""
+    """Locks those that no other transaction has; which, and those that are gone: they are in nobody's way. It never
+    waits."""
     wanted = set(found)
     if conn.dialect == "sqlite":
         return wanted
-    free: set[str | None] = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids([one for one in wanted if one]))}
-    return free | ({None} & wanted)
+    free = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids([one for one in wanted if one]))}
+    there = {str(row[0]) for row in conn.bulk(THERE, ids([one for one in wanted if one and one not in free]))}
+    return wanted - (there - free)
 
 
 def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) -> dict[str, Counter]:

@@ -18,6 +18,7 @@ from frontdesk.broker.database import Database
 from frontdesk.broker.endings import end
 from frontdesk.broker.errors import LeaseLost, ResponseNotFound, TaskNotFound
 from frontdesk.broker.rows import Claim
+from frontdesk.broker.wakeups import Hint, TasksReady
 from frontdesk.tasks.errors import InvalidTransition
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import TERMINAL, Action
@@ -299,6 +300,23 @@ def test_a_task_ends_once_however_many_finish_it_at_once(opened: Callable[..., D
     assert sum(at_once(24, finish)) == 1
     assert len(stores[0].inbox(conversation, "notice")) == 1
     assert [one["type"] for one in stores[0].log(conversation)].count("frontdesk:task.finished") == 1
+
+
+def test_a_queued_task_whose_conversation_is_gone_is_claimed_and_wakes_nobody_again(store: Store) -> None:
+    conversation = store.conversation()
+    left = store.enqueue(conversation)
+    store.forget(conversation)
+    other = store.enqueue()
+
+    def claiming(conn: Connection) -> tuple[list[Claim], list[Hint]]:
+        return queue.claim(conn, "task", ["work"], "tests", 1e6, 5), conn.hints
+
+    claimed, hints = store.do(claiming)
+    assert {claim.task_id for claim in claimed} == {left["id"], other["id"]}
+    assert TasksReady("task") not in hints
+    store.finish(claimed[0])
+    store.finish(claimed[1])
+    assert store.status(left) == "succeeded"
 
 
 def test_a_task_outlives_its_conversation(store: Store) -> None:
