@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,28 +25,12 @@ from frontdesk.tasks.states import Action
 from frontdesk.tests.databases import Opener, Server, end_backends
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
+from frontdesk.tests.works import together
 
 
 @pytest.fixture
 def store(database: Database) -> Store:
     return Store(database)
-
-
-async def together(database: Database, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
-    """What the calls came to that all waited while the writer was busy; an error is a result."""
-    begun, go = threading.Event(), threading.Event()
-
-    def busy(conn: Connection) -> None:
-        begun.set()
-        go.wait(30)
-
-    first = asyncio.create_task(database.write(busy))
-    await asyncio.to_thread(begun.wait, 30)
-    waiting = [asyncio.create_task(call()) for call in calls]
-    await asyncio.sleep(0)  # each has put its call in line
-    go.set()
-    await first
-    return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def ending(store: Store, claim: Claim, action: Action = Action.SUCCEED, **options: Any) -> Any:

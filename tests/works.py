@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import pytest
 
+from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.functions import FunctionRuns
 from frontdesk.broker.queue import Origin, enqueue
@@ -89,6 +90,23 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 async def happened(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, PATIENCE)
+
+
+async def together(database: Database, *calls: Callable[[], Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What the calls came to that all waited while the writer was busy; an error is a result."""
+    begun, go = threading.Event(), threading.Event()
+
+    def busy(conn: Connection) -> None:
+        begun.set()
+        go.wait(PATIENCE)
+
+    first = asyncio.create_task(database.write(busy))
+    await asyncio.to_thread(begun.wait, PATIENCE)
+    waiting = [asyncio.create_task(call()) for call in calls]
+    await asyncio.sleep(0)  # each has put its call in line
+    go.set()
+    await first
+    return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 class Stop:
