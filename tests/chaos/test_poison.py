@@ -13,6 +13,7 @@ from frontdesk.tests.store import Store
 
 POISON = ("exits", "killed", "overflows", "swells")
 INNOCENT, EACH = scaled((30, 1), (2_000, 20))
+KEYS = 4
 MEMORY = 8 << 30
 
 
@@ -25,7 +26,9 @@ def test_poison_is_held_after_its_attempts_and_everything_else_is_done(
     dice.shuffle(names)
     for number, name in enumerate(names):
         function = works.again if name == "again" else poison.FUNCTIONS[name]
-        request = function.request({"number": number} if name == "again" else {}, announce="note")
+        given = {"number": number} if name == "again" else {}
+        key = f"key {number % KEYS}" if number % 3 else None  # the innocent behind poison wait for its key to be free
+        request = function.request(given, announce="note", concurrency_key=key)
         store.do(enqueue, request, Origin(conversation_id=dice.choice(conversations)))
     workers = [fleet.worker(task_slots=4, memory=MEMORY) for _ in range(2)]
     deaths = 0
