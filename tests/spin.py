@@ -60,6 +60,7 @@ CORRECT: Final = (
     Check(model="channels"),
     Check(model="channels", ltl=("reader_returns", "reader_hears", "answered", "cancel_goes_through")),
     Check(model="locks"),
+    Check(model="locks", scene=("MERGED",)),
 )
 BUGS: Final = (
     Check(model="channels", bug="READER_WAITS_FOR_WRITER"),
@@ -75,6 +76,7 @@ BUGS: Final = (
     Check(model="locks", bug="PARK_DOES_NOT_LOCK"),
     Check(model="locks", bug="FINISH_LOCKS_IN_ANY_ORDER"),
     Check(model="locks", bug="WAKE_WAITS_FOR_A_LOCK"),
+    Check(model="locks", scene=("MERGED",), bug="MERGED_LOOKS_BEFORE_IT_LOCKS"),
 )
 
 

@@ -16,7 +16,9 @@ from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.endings import end
 from frontdesk.broker.errors import CircularWait, LeaseLost
+from frontdesk.broker.finishing import finish_many
 from frontdesk.broker.inbox import NewCreate, NewSteer
+from frontdesk.broker.merging import ALONE
 from frontdesk.broker.rows import Claim
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
@@ -114,6 +116,27 @@ def test_a_parent_that_parks_while_its_child_ends_is_awake(
     moves = [park(parent, child.task_id), finish(child)]
     race.run(*(moves if parks_first else reversed(moves)))
     assert race.store.status(child) == "succeeded"
+    assert race.store.status(parent) == ("queued" if parks_first else "running")
+    assert broken(race.store) == []
+
+
+@pytest.mark.parametrize("parks_first", [True, False])
+def test_a_parent_that_parks_while_its_children_end_in_one_commit_is_awake(
+    race: Race, conversation: str | None, parks_first: bool
+) -> None:
+    parent, children = family(race, 2, conversation)
+
+    def finish_both(conn: Connection) -> list[Any]:
+        return finish_many(conn, [((child, Action.SUCCEED), {}) for child in children])
+
+    moves = [park(parent, children[0].task_id), finish_both]
+    outcomes = race.run(*(moves if parks_first else reversed(moves)))[1 if parks_first else 0]
+    assert outcomes == ([ALONE, None] if parks_first else [None, None])
+    assert race.store.status(parent) == ("waiting" if parks_first else "running")
+    for child, outcome in zip(children, outcomes, strict=True):
+        if outcome is ALONE:
+            race.store.finish(child)
+    assert [race.store.status(child) for child in children] == ["succeeded"] * 2
     assert race.store.status(parent) == ("queued" if parks_first else "running")
     assert broken(race.store) == []
 

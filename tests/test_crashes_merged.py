@@ -28,7 +28,7 @@ def store(opened: Callable[..., Database]) -> Store:
 def killed(url: str, failpoint: str, conversation: str) -> None:
     process = CONTEXT.Process(target=die, args=(url, failpoint, conversation), daemon=True)
     process.start()
-    process.join(PATIENCE)
+    process.join(4 * PATIENCE)  # it may have to wait until everything is imported
     assert process.exitcode == -signal.SIGKILL
 
 

@@ -8,6 +8,8 @@
  * waits, by their ids, for some of the others. Ids are random in the code; here the order of the rows is A, P, B, Q, so a
  * child stands before its parent and another one after it. All four run at once, each in its own worker.
  * Without conversations (apart is true) only the locks of tasks are left.
+ *
+ * Scene -DMERGED: A and B run in one worker and return at once, so they end in one transaction.
  */
 #define X 0
 #define Y 1
@@ -220,6 +222,46 @@ proctype Child(byte t) {  /* a task function that returns */
   finish(t)
 }
 
+#ifdef MERGED
+proctype Children() {  /* broker/finishing.py finish_many: both return at once, and end in one transaction */
+  byte want, waiters, at, alone;
+  bool failed;
+  want = CONVERSATIONS(A); lock();
+#ifdef MERGED_LOOKS_BEFORE_IT_LOCKS
+  alone = (WAITERS_OF(A) != 0 -> BIT(A) : 0) | (WAITERS_OF(B) != 0 -> BIT(B) : 0);
+#endif
+  want = BIT(A) | BIT(B); lock();
+#ifndef MERGED_LOOKS_BEFORE_IT_LOCKS
+  alone = (WAITERS_OF(A) != 0 -> BIT(A) : 0) | (WAITERS_OF(B) != 0 -> BIT(B) : 0);  /* AWAITED: those end by themselves */
+#endif
+  if
+  :: !apart && alone != (BIT(A) | BIT(B)) -> want = BIT(P); lock_now()  /* _advance_each: as in finish */
+  :: else
+  fi;
+  d_step {
+    if
+    :: failed -> alone = BIT(A) | BIT(B)  /* undone, and each ends by itself */
+    :: !failed ->
+       row[A].status = (HAS(alone, A) -> RUNNING : ENDED);
+       row[B].status = (HAS(alone, B) -> RUNNING : ENDED);
+       if
+       :: !apart && alone != (BIT(A) | BIT(B)) && row[P].status == WAITING -> wake(P)
+       :: else
+       fi
+    fi;
+    let_go(); failed = false; want = 0
+  };
+  if
+  :: HAS(alone, A) -> finish(A)
+  :: else
+  fi;
+  if
+  :: HAS(alone, B) -> finish(B)
+  :: else
+  fi
+}
+#endif
+
 proctype Parent(byte t; byte set) {  /* waits, is woken, runs again from the top, and ends */
   byte want, waiters, at;
   bool failed;
@@ -256,7 +298,11 @@ init {
     :: d_step { r < ROWS -> holder[r] = NOBODY; row[r].status = RUNNING; r++ }
     :: else -> break
     od;
+#ifdef MERGED
+    run Children();
+#else
     run Child(A); run Child(B);
+#endif
     if
     :: apart = true;
        run Parent(P, BIT(A) | BIT(B)); run Parent(Q, BIT(A) | BIT(B))
