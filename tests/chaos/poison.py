@@ -14,10 +14,11 @@ from typing import Any, Final
 from frontdesk.tasks.context import TaskContext
 from frontdesk.tasks.registry import TaskFunction, task
 from frontdesk.tasks.retry import RetryPolicy
+from frontdesk.tests.chaos.scale import scaled
 from frontdesk.tests.chaos.works import again, note
 
 POLICY: Final = RetryPolicy(max_attempts=3, initial=0.0)
-POISON_TIMEOUT: Final = 60.0
+POISON_TIMEOUT: Final = scaled(60.0, 1200.0)  # by then the test is over, or has failed
 
 
 @task(idempotent=True, retry=POLICY)
