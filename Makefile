@@ -25,7 +25,7 @@ test: $(STAMP) ## Set up, then run the tests
 CHAOS := $(BIN)/python -m pytest -s -o faulthandler_timeout=3600
 
 chaos: $(STAMP) ## Kill, stop, cut off and fill up everything, for as long as it takes
-	FRONTDESK_CHAOS=long $(CHAOS) tests/chaos $(ARGS)
+	FRONTDESK_CHAOS=long $(CHAOS) tests/chaos tests/test_crashes.py $(ARGS)
 
 soak: $(STAMP) ## Load a server for SECONDS (3600) and watch its memory
 	FRONTDESK_CHAOS=long FRONTDESK_CHAOS_SOAK=$(or $(SECONDS),3600) $(CHAOS) tests/chaos/test_soak.py $(ARGS)

@@ -81,9 +81,9 @@ async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     await until(lambda: text in caplog.text)
 
 
-async def until(is_so: Callable[[], bool]) -> None:
+async def until(is_so: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Looks again and again, where no event tells."""
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(seconds):
         while not is_so():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(POLL)
 

@@ -12,8 +12,8 @@ from frontdesk.broker.database import Database
 from frontdesk.broker.filing import Origin
 from frontdesk.broker.filing_many import file_many
 from frontdesk.tasks.registry import task
-from frontdesk.tests.chaos.scale import scaled
-from frontdesk.tests.works import PATIENCE, Works, until
+from frontdesk.tests.chaos.scale import PATIENCE, scaled
+from frontdesk.tests.works import Works, until
 
 MANY = scaled(3_000, 100_000)
 AT_ONCE = 1_000  # are filed in one commit
@@ -55,7 +55,7 @@ class Order:
         """After how many starts, and seconds, each of the ten has begun that are filed now."""
         before, filed = len(self.begun), time.monotonic()
         self.file(OTHERS)
-        await until(lambda: set(OTHERS) <= set(self.begun[before:]))
+        await until(lambda: set(OTHERS) <= set(self.begun[before:]), seconds=PATIENCE)
         seconds = time.monotonic() - filed
         return max(self.begun.index(one, before) for one in OTHERS) + 1 - before, seconds
 
@@ -66,8 +66,7 @@ async def test_ten_tenants_with_one_task_each_wait_at_most_twice_as_long_as_alon
     alone = [await order.waits_of_others() for _ in range(ROUNDS)]
     assert {starts for starts, _ in alone} == {len(OTHERS)}
     order.file(["many"] * MANY)
-    with anyio.fail_after(PATIENCE):
-        await until(lambda: "many" in order.begun)
+    await until(lambda: "many" in order.begun, seconds=PATIENCE)
     beside = [await order.waits_of_others() for _ in range(ROUNDS)]
     assert order.begun.count("many") < MANY, "it has not come to its end meanwhile"
     slowest, fastest = max(starts for starts, _ in beside), min(starts for starts, _ in alone)

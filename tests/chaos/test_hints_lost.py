@@ -18,7 +18,7 @@ from frontdesk.tasks.context import TaskContext
 from frontdesk.tasks.registry import task
 from frontdesk.tasks.states import TERMINAL
 from frontdesk.tests.chaos import works
-from frontdesk.tests.chaos.scale import scaled
+from frontdesk.tests.chaos.scale import PATIENCE, scaled
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.works import POLL, Works, until
 
@@ -65,11 +65,11 @@ async def test_everything_is_done_although_nobody_is_woken(
     endless_ones = [deaf.file(endless) for _ in range(2)]
     question = deaf.file(asking)
     late = deaf.file(works.once, {"number": 0}, delay=0.3)
-    await until(lambda: works.noted(tmp_path, "endless") == 2)
+    await until(lambda: works.noted(tmp_path, "endless") == 2, seconds=PATIENCE)
     for one in endless_ones:
         store.do(cancel.cancel_task, one, "")
-    await until(lambda: store.row(question)["question"] is not None)
+    await until(lambda: store.row(question)["question"] is not None, seconds=PATIENCE)
     store.answer(question, "yes")
-    await until(lambda: all(row["status"] in TERMINAL for row in store.tasks()))
+    await until(lambda: all(row["status"] in TERMINAL for row in store.tasks()), seconds=PATIENCE)
     assert {store.status(one) for one in [*plain, question, late]} == {"succeeded"}
     assert {store.status(one) for one in endless_ones} == {"cancelled"}

@@ -17,7 +17,7 @@ from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
 
 LEASE = scaled(0.5, 5.0)
-COUNT = scaled(4, 40)
+COUNT = scaled(4, 16)  # processes, each with up to five connections; PostgreSQL takes a hundred
 
 
 def file(store: Store, conversation: str, name: str, **arguments: Any) -> str:

@@ -25,7 +25,7 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def serve(kind: str, port: int, database: str, folder: str, failpoint: str | None, durable: bool) -> None:
+def serve(kind: str, port: int, url: str, folder: str, failpoint: str | None, durable: bool) -> None:
     """The process's whole life: a server with an embedded worker, until it is stopped or killed."""
     from frontdesk.broker.database import Database
     from frontdesk.examples.front_desk.desk import build as build_demo
@@ -35,7 +35,7 @@ def serve(kind: str, port: int, database: str, folder: str, failpoint: str | Non
 
     place = Path(folder)
     desk: Desk[Any] = build(place) if kind == "playback" else build_demo(place / "files", state=place / "state")
-    store = Database.open(f"sqlite:///{database}", durable=durable, failpoint=failpoint)
+    store = Database.open(url, durable=durable, failpoint=failpoint)
     try:
         service = Service(desk, store, worker=desk.worker(store, lease=0.6), grace_seconds=1.0, drain_seconds=0.1)
         Server(service).run(sockets=[listen("127.0.0.1", port)])
@@ -51,12 +51,14 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """Starts a server, and starts it again when it was killed."""
+    """Starts a server, and starts it again when it was killed. ``url``: of its database, else it is a file in the
+    folder."""
 
-    def __init__(self, folder: Path, *, desk: str = "playback", durable: bool = False) -> None:
+    def __init__(self, folder: Path, *, desk: str = "playback", durable: bool = False, url: str = "") -> None:
         self.folder, self.desk, self.durable = folder, desk, durable
         self.port = free_port()
         self.database = folder / "desk.db"
+        self.store_url = url or f"sqlite:///{self.database}"
         self.kills = 0
         self._process: ForkServerProcess | None = None
 
@@ -73,7 +75,7 @@ class ServerProcess:
     def start(self, failpoint: str | None = None) -> None:
         self._process = CONTEXT.Process(
             target=serve,
-            args=(self.desk, self.port, str(self.database), str(self.folder), failpoint, self.durable),
+            args=(self.desk, self.port, self.store_url, str(self.folder), failpoint, self.durable),
             daemon=True,
         )
         self._process.start()
