@@ -29,6 +29,7 @@ class Compacted:
 
     items: tuple[JSON, ...]
     usage: Usage
+    model_calls: int = 1
 
 
 async def compact(model: Model, items: Sequence[JSON], *, instructions: str = "") -> Compacted:
@@ -44,7 +45,7 @@ async def compact(model: Model, items: Sequence[JSON], *, instructions: str = ""
         raise ValueError("there is nothing to compact: the input holds no message and no call")
     text, usage = await summarised(model, lines, tokens=PIECE, instructions=instructions)
     kept = [_with_id(one) for one in items if one.get("type", "message") == "message" and one.get("role") == "user"]
-    return Compacted((*kept, compaction_item(new_id("cmp"), text)), usage)
+    return Compacted((*kept, compaction_item(new_id("cmp"), text)), usage, len(pieces(lines, PIECE)))
 
 
 def _with_id(message: JSON) -> JSON:

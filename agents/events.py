@@ -130,7 +130,7 @@ class ResponseStream:
         self.add("response.output_item.done", output_index=index, item=item)
 
     def text_begins(self, item_id: str, index: int) -> None:
-        part: JSON = {"type": "output_text", "text": "", "annotations": []}
+        part: JSON = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         self.add("response.content_part.added", item_id=item_id, output_index=index, content_index=0, part=part)
 
     def text_delta(self, item_id: str, index: int, delta: str) -> None:
@@ -144,7 +144,7 @@ class ResponseStream:
     def text_ends(self, item_id: str, index: int, text: str) -> None:
         at = {"item_id": item_id, "output_index": index, "content_index": 0}
         self.add("response.output_text.done", **at, text=text, logprobs=[])
-        part: JSON = {"type": "output_text", "text": text, "annotations": []}
+        part: JSON = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
         self.add("response.content_part.done", **at, part=part)
 
     def call_begins(self, item_id: str, index: int, arguments: str) -> None:

@@ -169,6 +169,7 @@ class Journal(Transcript):
             self.withdraw_requests()
         kind = outcome.status if outcome.status in ("completed", "failed") else "incomplete"
         async with self._writing:
+            outcome = replace(outcome, at=time.time())  # as its last event says, and whoever reads the response later
             self.stream.lifecycle(kind, self.body(outcome))  # not before: what is written beside the run would take it
             verdict = await self._guarded(self._store.finish(self._take(), outcome))
             if verdict != "ended":

@@ -16,6 +16,15 @@ from .model import JSON, Usage
 INPUT_STEP: Final = -1  # of items that came in; everything from step 0 on is output
 METADATA_LENGTH: Final = 512  # https://platform.openai.com/docs/api-reference/responses/object (metadata)
 
+# What a request did not say, as the API answers it. Nothing here is chosen by the desk: its agents have settings of
+# their own. https://platform.openai.com/docs/api-reference/responses/object
+UNSAID: Final[JSON] = {
+    "frequency_penalty": 0.0, "presence_penalty": 0.0, "top_logprobs": 0, "max_tool_calls": None,
+    "service_tier": "default",
+}  # fmt: skip
+
+UNSAID_OF_TOOL: Final[JSON] = {"description": None, "parameters": None, "strict": False}
+
 Ended: TypeAlias = Literal["completed", "incomplete", "failed", "cancelled"]
 Verdict: TypeAlias = Literal["ended", "parked", "on"]
 
@@ -82,6 +91,7 @@ class Outcome:
     result: Any = None  # the text of its last message; of one with an output type, its JSON value
     requests: tuple[JSON, ...] = ()  # of a delegated run that waits for approvals: what it asks
     required: tuple[JSON, ...] = ()  # what the client is to send, in the API's form: outputs of its functions
+    at: float = 0.0  # when, in seconds since 1970
 
 
 def triggers_of(task_ids: Sequence[str]) -> str:
@@ -104,7 +114,8 @@ def response_body(about: About, outcome: Outcome | None, output: Sequence[JSON],
     return {
         "id": about.response_id,
         "object": "response",
-        "created_at": about.created_at,
+        "created_at": int(about.created_at),
+        "completed_at": int(outcome.at) if outcome is not None and status == "completed" else None,
         "status": status,
         "background": bool(request.get("background")),
         "error": _error(outcome),
@@ -117,13 +128,30 @@ def response_body(about: About, outcome: Outcome | None, output: Sequence[JSON],
         "parallel_tool_calls": request.get("parallel_tool_calls") is not False,
         "previous_response_id": about.previous_id,
         "conversation": {"id": about.conversation_id},
-        "temperature": request.get("temperature"),
-        "top_p": request.get("top_p"),
-        "text": request.get("text") or {"format": {"type": "text"}},
+        "prompt_cache_key": request.get("prompt_cache_key"),
+        "reasoning": {"effort": None, "summary": None, **(request.get("reasoning") or {})},
+        "safety_identifier": request.get("safety_identifier"),
+        "store": request.get("store") is not False,
+        "temperature": _or(request.get("temperature"), 1.0),
+        "top_p": _or(request.get("top_p"), 1.0),
+        "text": _text(request.get("text") or {}),
         "tool_choice": request.get("tool_choice") or "auto",
-        "tools": request.get("tools") or [],
+        "tools": [
+            {"description": None, "parameters": None, "strict": False, **one} for one in request.get("tools") or ()
+        ],
+        "truncation": request.get("truncation") or "disabled",
         "usage": None if outcome is None else usage_body(usage),
+        "user": request.get("user"),
+        **UNSAID,
     }
+
+
+def _or(given: Any, otherwise: float) -> Any:
+    return otherwise if given is None else given
+
+
+def _text(asked: JSON) -> JSON:
+    return {**asked, "format": asked.get("format") or {"type": "text"}}
 
 
 def _error(outcome: Outcome | None) -> JSON | None:

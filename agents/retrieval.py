@@ -78,8 +78,8 @@ def body_of(conn: Connection, turn: TurnRow) -> JSON:
         wire_item(one.id, one.body, one.status, one.agent) for one in items_of(conn, turn) if one.step > INPUT_STEP
     ]
     body = response_body(about, _outcome(turn), output, Usage(**from_json(turn["usage"])))
-    if turn["status"] == "queued":
-        body["status"] = "queued"
+    if turn["status"] == "queued":  # asked to be cancelled, it says nothing when its turn comes
+        body["status"] = "cancelled" if turn["cancel_requested"] else "queued"
     return body
 
 
@@ -106,4 +106,4 @@ def _outcome(turn: TurnRow) -> Outcome | None:
         return None
     ended, _, limit = str(turn["ended"]).partition(": ")
     given: Any = turn["status"]
-    return Outcome(status=given, ended=ended, error=turn["error"], limit=limit)
+    return Outcome(status=given, ended=ended, error=turn["error"], limit=limit, at=turn["finished_at"] or 0.0)

@@ -56,7 +56,7 @@ def of_run(conn: Connection, response_id: str, tenant: str) -> JSON:
     """The run that a response belongs to: its states in their order, and its steps. Raises ResponseNotFound."""
     first = tenants.owned(turns.read(conn, response_id), tenant)
     stored = None if first is None else conn.one(IS_STORED, {"id": first["conversation_id"]})
-    if first is None or stored is None or not stored[0]:
+    if first is None or stored is None or not stored[0] or from_json(first["request"]).get("store") is False:
         raise ResponseNotFound(response_id)
     run, links = _run(conn, first)
     states = [state for number in range(len(run)) for state in _states(run[: number + 1], links)]

@@ -185,11 +185,12 @@ def save(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome | None = Non
         "agent": batch.current,
     }  # fmt: skip
     if batch.begins:
-        row |= {"status": "in_progress", "triggers": batch.triggers, "started_at": conn.wall(), "first_cursor": first}
+        now = conn.wall() if outcome is None else outcome.at
+        row |= {"status": "in_progress", "triggers": batch.triggers, "started_at": now, "first_cursor": first}
     if outcome is not None:
         why = f"{outcome.ended}: {outcome.limit}" if outcome.limit else outcome.ended
         ended = {"status": outcome.status, "ended": why, "error": outcome.error}
-        row |= {**ended, "finished_at": conn.wall()}
+        row |= {**ended, "finished_at": outcome.at}
     conn.run(WRITE_TURN[batch.begins, outcome is not None], row)
 
 

@@ -109,7 +109,7 @@ class Transcript:
             self._open, self._said, self._whole = None, [], None
 
     def _close(self, item: StoredItem, text: str, status: Status) -> None:
-        content: list[JSON] = [{"type": "output_text", "text": text, "annotations": []}]
+        content: list[JSON] = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
         closed = self._change(replace(item, status=status, body={**item.body, "content": content}))
         self.stream.text_ends(item.id, self._index[item.id], text)
         self._batch.closed.append(item.id)

@@ -78,11 +78,18 @@ def check_input(conn: Connection, new: NewCreate | NewSteer) -> None:
     found = of(conn, new.tenant)
     if (found.turns is None and found.tokens is None) or inbox.repeat(conn, new) is not None:
         return
+    check_turn(conn, new.tenant)
+
+
+def check_turn(conn: Connection, tenant: str, *, beside: int = 0) -> None:
+    """Whether a tenant may have its model asked once more. ``beside``: what runs for it that is no turn. Reads only.
+    Raises QuotaExceeded."""
+    found = of(conn, tenant)
     if found.tokens is not None:
         since, until = window_of("day", conn.wall())
-        if usage.of_tenant(conn, new.tenant, since, until).tokens >= found.tokens:
+        if usage.of_tenant(conn, tenant, since, until).tokens >= found.tokens:
             raise QuotaExceeded(found.tokens, "tokens a day", until * HOUR - conn.wall())
-    if found.turns is not None and _count(conn, TURNS, new.tenant) >= found.turns:
+    if found.turns is not None and _count(conn, TURNS, tenant) + beside >= found.turns:
         raise QuotaExceeded(found.turns, "turns at once", SOON)
 
 

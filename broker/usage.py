@@ -13,6 +13,7 @@ from zlib import crc32
 import sqlalchemy as sa
 
 from .connection import Connection, Row
+from .failpoints import operation
 from .spending import AMOUNTS, HOUR, Spending
 from .statements import Statement, insert_row, p, table
 from .tables import UsageRow
@@ -47,6 +48,16 @@ def count(conn: Connection, tenant: str, conversation_id: str, spent: Spending, 
     is counted at once; give the id of what counts.
     """
     _count(conn, f"conversation:{conversation_id}", 0, 0, spent)
+    _count_of_tenant(conn, tenant, spent, key)
+
+
+@operation
+def count_beside(conn: Connection, tenant: str, spent: Spending, key: str) -> None:
+    """Counts for the tenant what belongs to no conversation, in a commit of its own; ``key`` as in `count`."""
+    _count_of_tenant(conn, tenant, spent, key)
+
+
+def _count_of_tenant(conn: Connection, tenant: str, spent: Spending, key: str) -> None:
     shard = 0 if conn.dialect == "sqlite" else crc32(key.encode()) % SHARDS
     _count(conn, f"tenant:{tenant}", int(conn.wall() // HOUR), shard, spent)
 

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from ..agents.dialogs import Dialog
 from ..agents.history import said
 from . import checks
+from .answer_form import EFFORT, VERBOSITY, check_format
 from .checks import JSON, optional, require
 from .errors import InvalidRequest, UnsupportedParameter
 
@@ -31,6 +32,7 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "functions": ([],),
     "function_call": ("auto", "none"),
     "web_search_options": (),
+    "moderation": (),
 }
 INSTRUCTING: Final = frozenset({"system", "developer"})
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
@@ -122,7 +124,7 @@ def _text(message: JSON, param: str) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    parts = cast("list[Any]", require(content, checks.listing, f"{param}.content"))
+    parts = cast("list[Any]", require(content, checks.parts, f"{param}.content"))
     for number, part in enumerate(parts):
         place = f"{param}.content[{number}]"
         kind = cast(JSON, require(part, checks.mapping, place)).get("type")
@@ -134,7 +136,7 @@ def _text(message: JSON, param: str) -> str:
 def _parts(content: Any, param: str) -> list[JSON]:
     if isinstance(content, str):
         return [{"type": "input_text", "text": content}]
-    parts = cast("list[Any]", require(content, checks.listing, f"{param}.content"))
+    parts = cast("list[Any]", require(content, checks.parts, f"{param}.content"))
     if not parts:
         raise InvalidRequest(f"{param}.content is empty: give a string or at least one part", f"{param}.content")
     return [_part(one, f"{param}.content[{number}]") for number, one in enumerate(parts)]
@@ -151,6 +153,8 @@ def _part(value: Any, param: str) -> JSON:
             return {"type": "input_image", "image_url": url, "detail": image.get("detail") or "auto"}
         case "file":
             file = cast(JSON, require(part.get("file"), checks.mapping, f"{param}.file"))
+            if not (file.get("file_data") or file.get("file_id")):
+                raise InvalidRequest(f"{param}.file needs one of file_data, file_id", f"{param}.file")
             return {
                 "type": "input_file",
                 **{key: file[key] for key in ("file_data", "file_id", "filename") if key in file},
@@ -190,7 +194,9 @@ def _named(person: str, groups: Sequence[list[JSON]]) -> str:
 
 
 def _most_tokens(body: JSON) -> Any:
-    return body.get("max_completion_tokens") or body.get("max_tokens")
+    newer = optional(body, "max_completion_tokens", checks.integer(1, 2**31 - 1))
+    older = optional(body, "max_tokens", checks.integer(1, 2**31 - 1))
+    return older if newer is None else newer
 
 
 def _tools(body: JSON) -> list[JSON] | None:
@@ -233,14 +239,17 @@ def _named_function(choice: Any, param: str) -> JSON:
 
 def _format(body: JSON) -> JSON | None:
     form = optional(body, "response_format", checks.mapping)
-    text: JSON = {} if body.get("verbosity") is None else {"verbosity": body["verbosity"]}
-    if form is not None and form.get("type") == "json_schema":
-        schema = cast(JSON, require(form.get("json_schema"), checks.mapping, "response_format.json_schema"))
-        text["format"] = {"type": "json_schema", **schema}
-    elif form is not None:
-        text["format"] = form
+    verbosity = optional(body, "verbosity", VERBOSITY)
+    text: JSON = {} if verbosity is None else {"verbosity": verbosity}
+    if form is not None:
+        schema: JSON = {}
+        if form.get("type") == "json_schema":
+            schema = cast(JSON, require(form.get("json_schema"), checks.mapping, "response_format.json_schema"))
+        check_format(form, schema, "response_format", "response_format.json_schema")
+        text["format"] = {"type": form["type"], **schema}
     return text or None
 
 
 def _reasoning(body: JSON) -> JSON | None:
-    return None if body.get("reasoning_effort") is None else {"effort": body["reasoning_effort"]}
+    effort = optional(body, "reasoning_effort", EFFORT)
+    return None if effort is None else {"effort": effort}

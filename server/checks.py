@@ -73,6 +73,11 @@ def listing(value: Any) -> str | None:
     return None if isinstance(value, list) else "an array"
 
 
+def parts(value: Any) -> str | None:
+    """Of a content that is no string."""
+    return None if isinstance(value, list) else "a string, or an array of parts"
+
+
 def metadata(value: Any) -> str | None:
     """The API's limits: 16 pairs, keys of 64 and values of 512 characters."""
     if not isinstance(value, dict):

@@ -11,7 +11,7 @@ from typing import Final
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 
 from .. import __version__
 from . import (
@@ -28,6 +28,7 @@ from . import (
     http_usage,
 )
 from .call import Call, Endpoint
+from .checks import JSON
 from .errors import WireError, told
 from .guard import principal_of
 from .openapi import document
@@ -41,8 +42,18 @@ async def models(call: Call) -> Response:
     """The desk first, then its agents."""
     desk = call.session.desk
     names = dict.fromkeys((desk.name, *desk.agents))
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"} for name in names]
-    return answer({"object": "list", "data": data})
+    return answer({"object": "list", "data": [_model(name) for name in names]})
+
+
+async def model(call: Call) -> Response:
+    """The desk, or one of its agents."""
+    name = str(call.request.path_params["model"])
+    call.session.agent_for(name)
+    return answer(_model(name))
+
+
+def _model(name: str) -> JSON:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"}
 
 
 async def described(call: Call) -> Response:
@@ -53,6 +64,7 @@ async def described(call: Call) -> Response:
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint("GET", "/v1/models", models),
+    Endpoint("GET", "/v1/models/{model}", model),
     Endpoint("GET", "/v1/openapi.json", described),
     *http_compact.ENDPOINTS,
     *http_responses.ENDPOINTS,
@@ -104,7 +116,18 @@ async def alive(request: Request) -> Response:
 
 
 async def unknown(request: Request, error: Exception) -> Response:
-    """What Starlette answers by itself: paths and methods that do not exist."""
-    status = int(getattr(error, "status_code", 500))
-    text = f"{request.method} {request.url.path} does not exist" if status in (404, 405) else str(error)
-    return problem(WireError(status, "not_found" if status == 404 else "invalid_request", text))
+    """What Starlette answers by itself: paths that do not exist, and methods that a path does not have."""
+    status, path = int(getattr(error, "status_code", 500)), request.url.path
+    if status == 404:
+        return problem(WireError(404, "not_found", f"{request.method} {path} does not exist"))
+    if status != 405:
+        return problem(WireError(status, "invalid_request", str(error)))
+    allowed = ", ".join(_methods(request))
+    text = f"{path} takes {allowed}, and no {request.method}"
+    return problem(WireError(405, "invalid_request", text, headers={"allow": allowed}))
+
+
+def _methods(request: Request) -> list[str]:
+    """What all routes of this path take, together."""
+    found = [one for one in request.app.routes if one.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for one in found if isinstance(one, Route) for method in one.methods or ()})

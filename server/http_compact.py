@@ -1,19 +1,24 @@
 """``POST /v1/responses/compact``: what a client has of a dialog, made shorter by the model, for a client that keeps the
 history itself.
 
-Nothing is stored, and no turn is run: the answer is the whole outcome.
+Nothing is stored, and no turn is run: the answer is the whole outcome. What it takes is counted among what the tenant
+has used, and bounded by the same quota.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from ..agents.compacting import compact
+from ..agents.compacting import Compacted, compact
 from ..agents.errors import ModelError
 from ..agents.events import usage_body
+from ..agents.model import Model
+from ..broker import quotas, usage
+from ..broker.spending import Spending
 from ..tasks.request import new_id
 from . import checks, items
 from .call import Call, Endpoint
@@ -33,7 +38,7 @@ async def compacted(call: Call) -> Response:
     instructions = str(optional(body, "instructions", checks.string()) or "")
     given = await _given(call, body)
     try:
-        found = await compact(model, given, instructions=instructions)
+        found = await _compact(call, model, given, instructions)
     except ValueError as error:
         raise InvalidRequest(str(error), "input") from None
     except ModelError as error:
@@ -44,6 +49,30 @@ async def compacted(call: Call) -> Response:
             "output": [_shown(one) for one in found.items], "usage": usage_body(found.usage),
         }
     )  # fmt: skip
+
+
+async def _compact(call: Call, model: Model, given: list[JSON], instructions: str) -> Compacted:
+    """Has it done within the tenant's quota, and counts what it took. Raises QuotaExceeded, ValueError, ModelError."""
+    session, beside = call.session, call.service.compacting
+    tenant, team = session.tenant, session.desk.team()
+    await session.database.read(quotas.check_turn, tenant, beside=beside[tenant])
+    beside[tenant] += 1
+    try:
+        async with team.slots.one(tenant):
+            begun = time.monotonic()
+            found = await compact(model, given, instructions=instructions)
+            seconds = time.monotonic() - begun
+    finally:
+        beside[tenant] -= 1
+        if not beside[tenant]:
+            del beside[tenant]
+    used = team.priced(found.usage, model)
+    spent = Spending(
+        model_calls=found.model_calls, input_tokens=used.input_tokens, cached_tokens=used.cached_tokens,
+        output_tokens=used.output_tokens, reasoning_tokens=used.reasoning_tokens, seconds=seconds, cost=used.cost,
+    )  # fmt: skip
+    await session.database.write(usage.count_beside, tenant, spent, new_id("cmp"))
+    return replace(found, usage=used)
 
 
 def _shown(item: JSON) -> JSON:

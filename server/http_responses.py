@@ -85,10 +85,13 @@ async def cancel(call: Call) -> Response:
     followed.follow(turn["conversation_id"], response_id, turn["first_cursor"])
     try:
         await call.session.cancel(Cancel(response_id=response_id))
-        await followed.end(CANCEL_SECONDS)
+        found = await call.session.response(response_id)
+        if turn["task_id"] is not None or found["status"] != "cancelled":  # else nothing runs that would have to stop
+            await followed.end(CANCEL_SECONDS)
+            found = await call.session.response(response_id)
     finally:
         followed.stop()
-    return answer(await call.session.response(response_id))
+    return answer(found)
 
 
 async def delete(call: Call) -> Response:

@@ -10,8 +10,9 @@ from ..agents.history import StoredItem
 from .checks import JSON
 
 NOT_SHOWN: Final = frozenset({"item_reference"})  # they only name another item
+SAID: Final[JSON] = {"type": "output_text", "annotations": [], "logprobs": []}
 PARTS: Final[Mapping[str, JSON]] = {
-    "output_text": {"annotations": []},
+    "output_text": {"annotations": [], "logprobs": []},
     "input_image": {"detail": "auto"},
 }
 
@@ -48,4 +49,7 @@ def parts(content: Any, role: str) -> list[JSON]:
     if isinstance(content, str):
         kind = "output_text" if role == "assistant" else "input_text"
         content = [{"type": kind, "text": content}]
-    return [{**PARTS.get(str(part.get("type")), {}), **part} for part in cast("list[JSON]", content or [])]
+    found = [{**PARTS.get(str(part.get("type")), {}), **part} for part in cast("list[JSON]", content or [])]
+    if role == "assistant":  # what clients may call an input, said by an assistant, is output
+        found = [one if one.get("type") != "input_text" else {**one, **SAID} for one in found]
+    return found

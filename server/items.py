@@ -21,6 +21,11 @@ PARTS: Final[Mapping[str, Mapping[str, Check]]] = {
     "input_image": {},
     "input_file": {},
 }
+# Of a part, and optional. A detail is how closely a picture, or a page, is looked at.
+ABOUT: Final[Mapping[str, Mapping[str, Check]]] = {
+    "input_image": {"detail": checks.one_of("auto", "low", "high", "original")},
+    "input_file": {"detail": checks.one_of("auto", "low", "high"), "filename": checks.string()},
+}
 OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "user": frozenset({"input_text", "input_image", "input_file"}),
     "system": frozenset({"input_text", "input_image", "input_file"}),
@@ -65,7 +70,7 @@ def message(role: str, text: str) -> JSON:
 
 def _item(value: Any, param: str) -> JSON:
     item = cast(JSON, require(value, checks.mapping, param))
-    kind = item.get("type", "message" if "role" in item else None)
+    kind = item.get("type", "message" if "role" in item else "item_reference" if set(item) == {"id"} else None)
     if kind == "message":
         return _message(item, param)
     if kind == "function_call_output":
@@ -76,7 +81,7 @@ def _item(value: Any, param: str) -> JSON:
         raise UnsupportedParameter(f"{param}.type", f"{kind[:64]!r} is not an item that this server takes")
     for field, check in ITEMS[kind].items():
         require(item.get(field), check, f"{param}.{field}")
-    return item
+    return {**item, "type": kind}
 
 
 def _message(item: JSON, param: str) -> JSON:
@@ -88,7 +93,7 @@ def _message(item: JSON, param: str) -> JSON:
 def _content(value: Any, role: str, param: str) -> list[JSON]:
     if isinstance(value, str):
         return cast(list[JSON], message(role, value)["content"])
-    parts = cast(list[Any], require(value, checks.listing, param))
+    parts = cast(list[Any], require(value, checks.parts, param))
     if not parts:
         raise InvalidRequest(f"{param} is empty: give a string or at least one part", param)
     return [_part(part, OF_ROLE[role], f"{param}[{index}]") for index, part in enumerate(parts)]
@@ -102,6 +107,8 @@ def _part(value: Any, allowed: frozenset[str], param: str) -> JSON:
     require(kind, checks.one_of(*sorted(allowed)), f"{param}.type")
     for field, check in PARTS[str(kind)].items():
         require(part.get(field), check, f"{param}.{field}")
+    for field, check in ABOUT.get(str(kind), {}).items():
+        optional(part, field, check, f"{param}.{field}")
     sources = SOURCES.get(str(kind), ())
     given = [optional(part, source, checks.string(), f"{param}.{source}") for source in sources]
     if sources and not any(given):
@@ -114,7 +121,7 @@ def _output(item: JSON, param: str) -> JSON:
     require(item.get("call_id"), checks.identifier, f"{param}.call_id")
     output = item.get("output")
     if not isinstance(output, str):
-        parts = cast(list[Any], require(output, checks.listing, f"{param}.output"))
+        parts = cast(list[Any], require(output, checks.parts, f"{param}.output"))
         for index, part in enumerate(parts):
             _part(part, OF_ROLE["user"], f"{param}.output[{index}]")
     return item

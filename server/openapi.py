@@ -1,5 +1,5 @@
-"""The OpenAPI document of the HTTP part, made from the server's own table of endpoints, the types of ``wire`` and the
-`openai` package's.
+"""The OpenAPI document of the HTTP part, made from the server's own table of endpoints, the types of ``wire``,
+``wire_replies`` and the `openai` package.
 
 An endpoint that is not described here has its docstring, and an answer without a type.
 """
@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from pydantic_core import to_json
 
-from . import wire
+from . import wire, wire_replies
 from .call import Endpoint
 from .compacted import compacted_response
 
@@ -66,13 +66,15 @@ class Described:
 
 
 DESCRIBED: Final[Mapping[str, Described]] = {
+    "GET /v1/models": Described(wire_replies.ModelList),
+    "GET /v1/models/{model}": Described("openai.types:Model"),
     "POST /v1/responses": Described(
         RESPONSE, wire.CreateResponse, ("Idempotency-Key",), "openai.types.responses:ResponseStreamEvent"
     ),
     "GET /v1/responses/{response_id}": Described(
         RESPONSE, None, ("stream", "starting_after", "include"), "openai.types.responses:ResponseStreamEvent"
     ),
-    "DELETE /v1/responses/{response_id}": Described(wire.Deleted),
+    "DELETE /v1/responses/{response_id}": Described(wire_replies.Deleted),
     "POST /v1/responses/{response_id}/cancel": Described(RESPONSE),
     "GET /v1/responses/{response_id}/input_items": Described(
         "openai.types.responses.response_item_list:ResponseItemList", None, PAGING
@@ -92,12 +94,23 @@ DESCRIBED: Final[Mapping[str, Described]] = {
         "openai.types.chat:ChatCompletion", wire.CreateChatCompletion, ("Idempotency-Key",),
         "openai.types.chat:ChatCompletionChunk",
     ),
-    "GET /v1/tasks": Described(wire.TaskList, None, ("conversation", "status", "limit", "after")),
-    "GET /v1/tasks/{task_id}": Described(wire.TaskView),
-    "POST /v1/tasks/{task_id}/cancel": Described(wire.TaskView),
-    "POST /v1/tasks/{task_id}/retry": Described(wire.TaskView),
-    "POST /v1/tasks/{task_id}/answer": Described(wire.TaskView, wire.AnswerTask),
-    "GET /v1/usage": Described(wire.UsageList, None, ("conversation", "days")),
+    "GET /v1/tasks": Described(wire_replies.TaskList, None, ("conversation", "status", "limit", "after")),
+    "GET /v1/tasks/stats": Described(wire_replies.Stats),
+    "GET /v1/tasks/{task_id}": Described(wire_replies.ListedTask),
+    "POST /v1/tasks/{task_id}/cancel": Described(wire_replies.ListedTask),
+    "POST /v1/tasks/{task_id}/retry": Described(wire_replies.RetriedTask),
+    "POST /v1/tasks/{task_id}/answer": Described(wire_replies.ListedTask, wire.AnswerTask),
+    "GET /v1/schedules": Described(wire_replies.ScheduleList),
+    "GET /v1/responses/{response_id}/steps": Described(wire_replies.StepList),
+    "GET /v1/queues": Described(wire_replies.QueueList),
+    "POST /v1/queues/{name}/pause": Described(wire_replies.Queue),
+    "POST /v1/queues/{name}/resume": Described(wire_replies.Queue),
+    "GET /v1/quotas": Described(wire_replies.QuotaList),
+    "POST /v1/quotas": Described(wire_replies.Quota, wire_replies.PutQuota),
+    "GET /v1/tokens": Described(wire_replies.TokenList),
+    "POST /v1/tokens": Described(wire_replies.NewToken, wire_replies.IssueToken),
+    "DELETE /v1/tokens/{token_id}": Described(wire_replies.Token),
+    "GET /v1/usage": Described(wire_replies.UsageList, None, ("conversation", "days")),
     "GET /metrics": Described(text=True),
 }  # fmt: skip
 

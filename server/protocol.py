@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from ..agents.dialogs import Dialog
-from . import checks, choices, items
+from . import answer_form, checks, choices, items
 from .checks import JSON, Check, optional, require
 from .errors import InvalidRequest, SteerFailed, UnsupportedParameter, WireError
 
@@ -36,6 +36,16 @@ KEPT: Final[Mapping[str, Check]] = {
     "store": checks.boolean,
     "reasoning": checks.mapping,
     "text": checks.mapping,
+    "truncation": checks.one_of("disabled", "auto"),
+    "user": checks.string(512),
+    "safety_identifier": checks.string(512),
+    "prompt_cache_key": checks.string(512),
+}
+PASSED_OVER: Final[Mapping[str, Check]] = {  # they change nothing here, and are of these types all the same
+    "service_tier": checks.string(64),
+    "stream_options": checks.mapping,
+    "prompt_cache_retention": checks.string(64),
+    "prompt_cache_options": checks.mapping,
 }
 # Fields that are not supported, and the values of them that change nothing.
 NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -47,7 +57,6 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "modalities": (["text"],),
     "audio": (),
     "top_logprobs": (0,),
-    "truncation": ("disabled", "auto"),
 }
 OUR_METADATA: Final[Mapping[str, Check]] = {
     "frontdesk:input_id": checks.identifier,
@@ -139,6 +148,9 @@ def create(message: JSON, *, input_id: str | None = None) -> Create:
     for field, neutral in NEUTRAL.items():
         if message.get(field) is not None and message[field] not in neutral:
             raise UnsupportedParameter(field)
+    for field, check in PASSED_OVER.items():
+        optional(message, field, check)
+    answer_form.check(message)
     _check_tools(kept["tools"], kept["tool_choice"])
     metadata = cast(dict[str, str], kept["metadata"] or {})
     ours = {name: optional(metadata, name, check, f"metadata.{name}") for name, check in OUR_METADATA.items()}
@@ -152,9 +164,8 @@ def create(message: JSON, *, input_id: str | None = None) -> Create:
         raise InvalidRequest("give conversation or previous_response_id, not both", "previous_response_id")
     if conversation is None and kept["previous_response_id"] is None:
         conversation = ours["frontdesk:conversation"]
-    if "input" not in message or message["input"] is None:
-        raise InvalidRequest("input is missing: a string or an array of items", "input")
-    found = items.normal(message["input"])
+    goes_on = conversation is not None or kept["previous_response_id"] is not None
+    found = _input(message.get("input"), may_be_missing=goes_on)
     input_id = input_id or ours["frontdesk:input_id"]
     return Create(
         input=found,
@@ -169,6 +180,15 @@ def create(message: JSON, *, input_id: str | None = None) -> Create:
         metadata=metadata,
         digest=_digest({**message, "input": found}) if input_id is not None else "",
     )
+
+
+def _input(value: Any, *, may_be_missing: bool) -> tuple[JSON, ...]:
+    """The items of an input. What a conversation holds already can be answered without more."""
+    if (value is None or value == []) and may_be_missing:
+        return ()
+    if value is None:
+        raise InvalidRequest("input is missing: a string, an array of items, or a conversation that has some", "input")
+    return items.normal(value)
 
 
 def _conversation(value: Any) -> str | None:

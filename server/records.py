@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import sqlalchemy as sa
+from pydantic_core import from_json
 
 from ..agents import retrieval
 from ..broker import counting, delays, deliveries, events, listing, rows, schedules, tenants, turns, views
@@ -48,7 +49,7 @@ def check_chain(conn: Connection, previous_id: str, tenant: str, chains: Collect
     previous = tenants.owned(turns.read(conn, previous_id), tenant)
     if previous is None:
         raise PreviousResponseNotFound(previous_id)
-    if not (is_stored(conn, previous["conversation_id"]) or previous["conversation_id"] in chains):
+    if not _is_there(conn, previous, chains):
         raise PreviousResponseNotFound(previous_id)
 
 
@@ -57,9 +58,17 @@ def response_of(conn: Connection, response_id: str, tenant: str, chains: Collect
     found = tenants.owned(turns.read(conn, response_id), tenant)
     if found is None:
         raise ResponseNotFound(response_id)
-    if not (is_stored(conn, found["conversation_id"]) or found["conversation_id"] in chains):
+    if not _is_there(conn, found, chains):
         raise ResponseNotFound(response_id)
     return found
+
+
+def _is_there(conn: Connection, turn: turns.TurnRow, chains: Collection[str]) -> bool:
+    """Whether a response is kept for everybody, or is one of this client's own. What is said in a conversation is kept
+    there; a response that is not to be stored is not, wherever it was given."""
+    if turn["conversation_id"] in chains or turn["id"] in chains:
+        return True
+    return is_stored(conn, turn["conversation_id"]) and from_json(turn["request"]).get("store") is not False
 
 
 def response(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> dict[str, Any]:

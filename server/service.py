@@ -80,6 +80,7 @@ class Service:
         self._visits: set[Visit] = set()
         self._rates: dict[str, Bucket] = {}
         self._of_tenant: Counter[str] = Counter()
+        self.compacting: Counter[str] = Counter()  # dialogs that a model makes shorter just now, by tenant
         self.left = anyio.Event()  # set, and made anew, each time a connection ends
 
     def session(self, principal: Principal) -> Session:

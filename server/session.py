@@ -6,30 +6,33 @@ continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
-from ..agents import choice, conversation, conversation_items, delegated, deletion, dialogs, task_retry
+from ..agents import choice, conversation_items, deletion, task_retry
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
-from ..agents.dialogs import Dialog
 from ..agents.model import Model
-from ..broker import cancel, conversations, inbox, quotas, rows, turns
-from ..broker.connection import Connection
+from ..agents.team import Team
+from ..broker import cancel, conversations, turns
 from ..broker.database import Database
 from ..broker.errors import DatabaseError, Refused
-from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate, NewSteer, SteerAccepted
-from ..tasks.states import Status
 from . import records
+from .accepting import Listen, accept_create, accept_steer, answer_task
 from .errors import InvalidRequest, ModelNotFound
 from .item_views import shown_item, shown_items
 from .limits import Limits
 from .protocol import Answer, Cancel, Create, Steer, Subscribe
 from .rates import Bucket
 
-Listen: TypeAlias = Callable[[str, int | None], None]  # to a conversation, from the last cursor of its log on
+LAST: Final = 1_000  # responses that a client has asked not to be stored
+
+
+def _last() -> deque[str]:
+    return deque(maxlen=LAST)
 
 
 class Served(Protocol):
@@ -52,6 +55,8 @@ class Served(Protocol):
 
     def models_of(self, agent: Any) -> Sequence[Model]: ...
 
+    def team(self) -> Team: ...
+
     async def aclose(self) -> None:
         """Closes what models have open in this event loop."""
         ...
@@ -67,6 +72,7 @@ class Session:
     limits: Limits = field(default_factory=Limits)
     rate: Bucket | None = None  # of its tenant's requests; None: as many as it likes
     chains: set[str] = field(default_factory=set[str])  # conversations that are not stored, of this client
+    aside: deque[str] = field(default_factory=_last)  # its latest responses in stored ones that are not
 
     def agent_for(self, model: str | None) -> str:
         """The agent that a request's ``model`` names; empty for the desk itself. Raises ModelNotFound."""
@@ -102,10 +108,16 @@ class Session:
             unattended_limit=self.desk.max_unattended_turns,
             limit=self.limits.inbox,
         )
-        found, kept = await self.database.write(accept_create, new, frozenset(self.chains), listen, message.dialog)
+        found, kept = await self.database.write(accept_create, new, self._mine(), listen, message.dialog)
         if not kept:
             self.chains.add(found.conversation_id)
+        elif not message.stored:
+            self.aside.append(found.response_id)
         return found
+
+    def _mine(self) -> frozenset[str]:
+        """The conversations and responses that nobody else may see."""
+        return frozenset(self.chains.union(self.aside))
 
     async def keep_chains(self) -> None:
         """Keeps the conversations that are not stored for another ten minutes; they go when nobody does this."""
@@ -139,11 +151,11 @@ class Session:
 
     async def response(self, response_id: str) -> dict[str, Any]:
         """A response as it is now. Raises ResponseNotFound."""
-        return await self.database.read(records.response, response_id, self.tenant, frozenset(self.chains))
+        return await self.database.read(records.response, response_id, self.tenant, self._mine())
 
     async def turn(self, response_id: str) -> turns.TurnRow:
         """Where a response's events are, and how far it is. Raises ResponseNotFound."""
-        return await self.database.read(records.response_of, response_id, self.tenant, frozenset(self.chains))
+        return await self.database.read(records.response_of, response_id, self.tenant, self._mine())
 
     async def next_number(self, response_id: str) -> int:
         """The sequence number that a further event of a response would have; 0 when that is not known."""
@@ -154,15 +166,15 @@ class Session:
 
     async def last_event(self, response_id: str) -> str | None:
         """The event that ended a response; None while it is live. Raises ResponseNotFound."""
-        return await self.database.read(records.last_event, response_id, self.tenant, frozenset(self.chains))
+        return await self.database.read(records.last_event, response_id, self.tenant, self._mine())
 
     async def history(self, response_id: str) -> list[dict[str, Any]]:
         """Everything up to a response, as it is kept. Raises PreviousResponseNotFound."""
-        return await self.database.read(records.history, response_id, self.tenant, frozenset(self.chains))
+        return await self.database.read(records.history, response_id, self.tenant, self._mine())
 
     async def input_items(self, response_id: str) -> list[dict[str, Any]]:
         """What a response was asked with, the oldest first. Raises ResponseNotFound."""
-        return await self.database.read(records.input_items, response_id, self.tenant, frozenset(self.chains))
+        return await self.database.read(records.input_items, response_id, self.tenant, self._mine())
 
     async def delete_response(self, response_id: str) -> None:
         """Forgets a response that has ended, and its events; its items stay in the conversation. Raises
@@ -231,68 +243,3 @@ class Session:
         if message.after is not None and message.after > last:
             raise InvalidRequest(f"after: {message.after} is not a cursor of this conversation", "after")
         return last
-
-
-@operation
-def accept_create(
-    conn: Connection, new: NewCreate, chains: Collection[str], listen: Listen, dialog: Dialog | None = None
-) -> tuple[Accepted, bool]:
-    """As `conversation.accept_create`, for a client that may continue these conversations though they are not stored.
-    ``dialog``: it goes on from the response that gave the dialog's last answer, if there is one; then only what follows
-    that is new.
-
-    Also says whether the conversation is stored.
-    """
-    if dialog is not None and new.previous_response_id is None:
-        new = _continuing(conn, new, dialog)
-    if new.previous_response_id is not None:
-        records.check_chain(conn, new.previous_response_id, new.tenant, chains)
-    elif new.conversation_id is not None:
-        records.last_cursor(conn, new.conversation_id, new.tenant, chains)
-    quotas.check_input(conn, new)
-    found = conversation.accept_create(conn, new)
-    if found.repeated:
-        records.check_kept(conn, found)
-    listen(found.conversation_id, None if found.repeated else found.cursor)
-    return found, (new.stored and not chains) or records.is_stored(conn, found.conversation_id)
-
-
-def _continuing(conn: Connection, new: NewCreate, dialog: Dialog) -> NewCreate:
-    """The input of a dialog without what its conversation holds already."""
-    found = None
-    if new.conversation_id is None:
-        found = dialogs.answered_by(conn, new.tenant, dialog)
-        if found is None:
-            return new
-    given = new.input[len(new.input) - dialog.new :]
-    if found is not None:
-        given = dialogs.plain_answers(conn, found, given)
-    return replace(new, previous_response_id=found, input=given)
-
-
-@operation
-def accept_steer(conn: Connection, new: NewSteer, listen: Listen) -> SteerAccepted:
-    """As `inbox.accept_steer`; a repeat has the cursor after which its successor's events come."""
-    quotas.check_input(conn, new)
-    found = inbox.accept_steer(conn, new)
-    listen(found.conversation_id, None if found.repeated else found.cursor)
-    if not found.repeated:
-        return found
-    successor = turns.read(conn, found.response_id)
-    cursor = 0 if successor is None else int(successor["first_cursor"])
-    return SteerAccepted(
-        found.steer_id, found.response_id, found.conversation_id, found.sequence_number, cursor, repeated=True
-    )
-
-
-@operation
-def answer_task(conn: Connection, task_id: str, tenant: str, given: Any) -> dict[str, Any]:
-    """As `delegated.answer`, for a task that waits for an answer. Raises TaskNotFound, InvalidRequest."""
-    row = rows.read(conn, task_id)
-    if row is not None and row["kind"] != "agent":
-        row = rows.lock_one(conn, task_id)
-    waits = row is not None and row["status"] == Status.WAITING and row["waiting_for"] == "answer"
-    answered = delegated.answer(conn, task_id, tenant, given)
-    if not waits:
-        raise InvalidRequest(f"task {answered['label']} asks nothing: it is {answered['status']}", "task_id")
-    return records.shown(answered)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Item: TypeAlias = dict[str, Any]  # an item of the API: a message, a call, an output …
 Id: TypeAlias = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,256}$")]
@@ -38,8 +38,15 @@ class Function(Wire):
 class CreateResponse(Wire):
     """The body of ``POST /v1/responses``, and the fields of ``response.create``."""
 
-    input: str | Annotated[list[Item], Field(min_length=1, max_length=10_000)] = Field(
-        description="A text, or items: messages, outputs of functions, answers to approval requests."
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"anyOf": [{"required": [one]} for one in ("input", "conversation", "previous_response_id")]},
+    )
+
+    input: str | Annotated[list[Item], Field(min_length=1, max_length=10_000)] | None = Field(
+        None,
+        description="A text, or items: messages, outputs of functions, answers to approval requests. Only what goes on "
+        "in a conversation may leave it out: what that holds is answered.",
     )
     model: Text | None = Field(None, description="The desk, or one of its agents; the desk by default.")
     conversation: Id | ConversationId | None = Field(None, description="The conversation that the input enters.")
@@ -58,9 +65,16 @@ class CreateResponse(Wire):
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     reasoning: dict[str, Any] | None = None
     text: dict[str, Any] | None = Field(None, description="The form of the answer: `format`, `verbosity`.")
+    include: list[str] | None = Field(None, description="Taken; only `message.output_text.logprobs` is refused.")
     store: bool | None = Field(None, description="false: nobody can read or continue it afterwards.")
     background: bool | None = Field(None, description="Answered at once; the response goes on by itself.")
     stream: bool | None = Field(None, description="Its events, as server-sent events.")
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> CreateResponse:
+        if self.input is None and self.conversation is None and self.previous_response_id is None:
+            raise ValueError("input is missing")
+        return self
 
 
 class CompactRequest(Wire):
@@ -139,43 +153,6 @@ class TaskView(Wire):
     created_at: float
     started_at: float | None
     finished_at: float | None
-
-
-class TaskList(Wire):
-    object: Literal["list"]
-    data: list[TaskView]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
-class UsageView(Wire):
-    """What was used: by a conversation in all (``conversation``), or by the tenant on one day (``day``, in UTC)."""
-
-    object: Literal["frontdesk.usage"]
-    day: str = ""
-    conversation: str = ""
-    turns: int
-    model_calls: int
-    tool_calls: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    total_tokens: int
-    seconds: float
-    cost: float
-
-
-class UsageList(Wire):
-    object: Literal["list"]
-    data: list[UsageView]
-
-
-class Deleted(Wire):
-    id: str
-    object: Literal["response"]
-    deleted: Literal[True]
 
 
 class ErrorBody(Wire):

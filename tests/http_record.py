@@ -37,6 +37,7 @@ KINDS: list[tuple[str, str, Any]] = [  # method, path, what a good answer is
     ("GET", r"/v1/conversations/[^/]+/items/[^/]+", ConversationItem),
     ("DELETE", r"/v1/conversations/[^/]+/items/[^/]+", Conversation),
     ("POST", r"/v1/chat/completions", ChatCompletion),
+    ("GET", r"/v1/models/[^/]+", Model),
     ("GET", r"/v1/tasks.*", dict[str, Any]),
 ]
 ERROR = {"type", "code", "message", "param"}

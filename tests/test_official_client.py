@@ -551,7 +551,7 @@ async def test_interrupting_stops_the_running_response_and_keeps_what_was_said(
         ({"previous_response_id": "resp_nobody"}, 404, "previous_response_not_found", "previous_response_id"),
         ({"conversation": "conv_nobody"}, 404, "conversation_not_found", "conversation"),
         ({"tools": [{"type": "web_search"}]}, 400, "unsupported_parameter", "tools[0].type"),
-        ({"truncation": "sideways"}, 400, "unsupported_parameter", "truncation"),
+        ({"truncation": "sideways"}, 400, "invalid_request", "truncation"),
         ({"max_output_tokens": 0}, 400, "invalid_request", "max_output_tokens"),
         ({"input": []}, 400, "invalid_request", "input"),
         ({"conversation": "conv_a", "previous_response_id": "resp_a"}, 400, "invalid_request", "previous_response_id"),

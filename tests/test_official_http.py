@@ -9,13 +9,15 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import anyio
+import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import CompactedResponse, ResponseCompactionItem
 
 from frontdesk.agents.errors import ModelUnavailable
-from frontdesk.agents.models.scripted import call, calls, fail
+from frontdesk.agents.model import Usage
+from frontdesk.agents.models.scripted import call, calls, done, fail, say
 from frontdesk.tests.http_record import HTTPRecord
 from frontdesk.tests.served import House, open_house, said_around
 from frontdesk.tests.talk import input_of
@@ -223,8 +225,12 @@ async def test_a_response_that_waits_is_queued_and_can_be_cancelled(house: House
     assert (await client.responses.input_items.list(second.id)).data == []
     with pytest.raises(openai.ConflictError):
         await client.responses.delete(second.id)
+    third = await ask(client, "third in line", background=True, conversation=first.conversation.id)
+    cancelled = await client.responses.cancel(third.id)  # at once: it will say nothing, whenever its turn comes
+    assert (cancelled.status, (await client.responses.retrieve(third.id)).status) == ("cancelled", "cancelled")
     house.gates["line"].open()
     assert (await ended(client, second.id)).status == "completed"
+    assert (await ended(client, third.id)).status == "cancelled"
 
 
 # --- what was asked, and what is deleted
@@ -271,6 +277,51 @@ async def test_what_is_not_stored_can_be_read_by_nobody(client: AsyncOpenAI) -> 
     assert caught.value.code == "previous_response_not_found"
     with pytest.raises(openai.BadRequestError):
         await ask(client, "both", store=False, background=True)
+
+
+async def test_what_is_not_stored_stays_in_a_conversation_that_it_is_said_in(house: House, client: AsyncOpenAI) -> None:
+    """As the API has it: the conversation keeps its items, and there is no response to be read or continued."""
+    conversation = await client.conversations.create()
+    aside = await ask(client, "only in there", store=False, conversation=conversation.id)
+    assert (aside.output_text, aside.to_dict()["store"]) == ("You said: only in there", False)
+    assert aside.conversation.id == conversation.id
+    items = [item async for item in client.conversations.items.list(conversation.id)]
+    assert len(items) == 2
+    for nothing in (client.responses.retrieve(aside.id), client.responses.cancel(aside.id),
+                    client.responses.delete(aside.id), client.responses.input_items.list(aside.id),
+                    client.get(f"/responses/{aside.id}/steps", cast_to=object)):  # fmt: skip
+        with pytest.raises(openai.NotFoundError):
+            await nothing
+    with pytest.raises(openai.NotFoundError) as caught:
+        await ask(client, "go on", previous_response_id=aside.id)
+    assert caught.value.code == "previous_response_not_found"
+    events = await ask(client, "and streamed", store=False, conversation=conversation.id, stream=True)
+    assert [event.type async for event in events][-1] == "response.completed"
+    await ask(client, "heard?", conversation=conversation.id)
+    assert input_of(house.model.requests[-1]) == ["only in there", "and streamed", "heard?"]
+
+
+async def test_a_compaction_is_counted_and_bounded_as_what_its_tenant_uses(house: House, client: AsyncOpenAI) -> None:
+    async def used() -> Any:
+        found: Any = await client.get("/usage", cast_to=httpx2.Response)
+        return found.json()["data"][-1]
+
+    await client.responses.compact(model="house", input="a long dialog")
+    house.lines[input_of(house.model.requests[-1])[-1]] = say("short") + done(Usage(300, output_tokens=40))
+    before = await used()
+    await client.responses.compact(model="house", input="a long dialog")
+    after = await used()
+    assert after["model_calls"] - before["model_calls"] == 1
+    assert after["total_tokens"] - before["total_tokens"] == 340
+    assert after["turns"] == before["turns"]
+    for bound in ({"tokens": 340}, {"turns": 0}):
+        await client.post("/quotas", body={"tenant": "*", **bound}, cast_to=object)
+        try:
+            with pytest.raises(openai.RateLimitError) as caught:
+                await client.responses.compact(model="house", input="a long dialog")
+        finally:
+            await client.post("/quotas", body={"tenant": "*"}, cast_to=object)
+        assert caught.value.code == "quota_exceeded"
 
 
 async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client: AsyncOpenAI) -> None:

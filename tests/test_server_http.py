@@ -218,8 +218,19 @@ async def test_an_answer_that_cannot_be_taken(hand: HandWorker, body: bytes, sta
 async def test_what_does_not_exist_is_said_in_the_apis_form(address: str) -> None:
     reply = await ask(address, "GET", "/v1/nothing")
     assert (reply.status, reply.body["error"]["code"]) == (404, "not_found")
-    reply = await ask(address, "DELETE", "/v1/tasks")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("DELETE", "/v1/tasks", "GET, HEAD"), ("PUT", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
+     ("PATCH", "/v1/conversations/conv_1/items/msg_1", "DELETE, GET, HEAD"), ("GET", "/v1/responses", "POST"),
+     ("OPTIONS", "/v1/chat/completions", "POST"), ("POST", "/healthz", "GET, HEAD")],
+)  # fmt: skip
+async def test_a_path_says_which_methods_it_has(address: str, method: str, path: str, allowed: str) -> None:
+    reply = await ask(address, method, path)
     assert (reply.status, reply.body["error"]["code"]) == (405, "invalid_request")
+    assert reply.headers["allow"] == allowed
+    assert f"{path} takes {allowed}" in reply.body["error"]["message"]
 
 
 async def test_a_token_is_wanted_where_there_is_one(hand: HandWorker) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, Union, cast, get_args, get_origin
 
+import httpx2
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from frontdesk.server import chat_requests, conversation_requests, protocol, wire
+from frontdesk.agents.models.scripted import call, calls
+from frontdesk.server import chat_requests, conversation_requests, protocol, wire, wire_replies
 from frontdesk.server.errors import WireError
 from frontdesk.server.http import ENDPOINTS
 from frontdesk.server.openapi import DESCRIBED, document
+from frontdesk.tests.served import file_errand, open_house
 from frontdesk.tests.wire_record import OURS
 
 
@@ -66,6 +71,8 @@ CREATE: list[Any] = [
     {"input": "x", "conversation": "has a blank"}, {"input": "x", "conversation": {}}, {"input": "x", "tools": "f"},
     {"input": "x", "tools": [{"type": "function"}]}, {"input": "x", "tools": [{"type": "function", "name": "a b"}]},
     {"input": "x", "metadata": {"k" * 65: "v"}}, {"input": "x", "metadata": {"k": "v" * 513}},
+    {"conversation": "conv_1"}, {"previous_response_id": "resp_1", "input": None}, {"metadata": {"k": "v"}},
+    {"input": "x", "include": "all"},
     {"input": "x", "tool_choice": "always"}, {"input": "x", "reasoning": "much"}, {"input": "x", "model": "m" * 257},
 ]  # fmt: skip
 USER = [{"role": "user", "content": "x"}]
@@ -113,6 +120,55 @@ def create(body: Any) -> None:
 )  # fmt: skip
 def test_the_types_say_what_is_accepted(model: type[BaseModel], read: Any, body: Any) -> None:
     assert fits(model, body) == accepted(read, body)
+
+
+async def test_answers_of_our_own_are_of_the_types_that_describe_them(tmp_path: Path) -> None:
+    """Each answer is of its type, which names all that is in it."""
+    errand = file_errand("door")
+    with open_house(tmp_path) as house:
+        house.lines["run"] = (calls(call("look", {"word": "w"}), errand), "on its way")
+        async with httpx2.AsyncClient(base_url=house.base_url, timeout=60) as http:
+            response = (await http.post("/responses", json={"input": "run"})).json()
+            (task,) = (await http.get("/tasks")).json()["data"]
+            asked: list[tuple[str, str, Any]] = [
+                ("GET", "/v1/models", None), ("GET", "/v1/tasks", None), ("GET", "/v1/tasks/stats", None),
+                ("GET", "/v1/tasks/{task_id}", None), ("POST", "/v1/tasks/{task_id}/cancel", None),
+                ("GET", "/v1/responses/{response_id}/steps", None), ("POST", "/v1/queues/{name}/pause", None),
+                ("POST", "/v1/queues/{name}/resume", None), ("GET", "/v1/queues", None),
+                ("POST", "/v1/quotas", {"tenant": "t", "tokens": 5}), ("GET", "/v1/quotas", None),
+                ("POST", "/v1/tokens", {"name": "n", "expires_in": 60, "operator": True}),
+                ("GET", "/v1/tokens", None), ("GET", "/v1/usage", None), ("GET", "/v1/schedules", None),
+            ]  # fmt: skip
+            token: dict[str, str] = {}
+            for method, path, body in asked:
+                where = path.format(task_id=task["id"], response_id=response["id"], name="default")
+                found = await http.request(method, where.removeprefix("/v1"), json=body, headers=token)
+                assert found.status_code == 200, found.text
+                reply = DESCRIBED[f"{method} {path}"].reply
+                assert isinstance(reply, type)
+                whole(reply).model_validate_json(found.text, strict=True)
+                if path == "/v1/tokens" and method == "POST":  # from now on one is wanted
+                    token = {"Authorization": f"Bearer {found.json()['token']}"}
+            revoked = await http.delete(f"/tokens/{(await http.get('/tokens', headers=token)).json()['data'][0]['id']}",
+                                        headers=token)  # fmt: skip
+            whole(wire_replies.Token).model_validate_json(revoked.text, strict=True)
+        house.gates["door"].open()
+
+
+@cache
+def whole(model: type[BaseModel]) -> type[BaseModel]:
+    """The type, with no room for a field that it does not name, in the types of its fields too."""
+    fields = {name: (_whole(field.annotation), field) for name, field in model.model_fields.items()}
+    return create_model(model.__name__, __config__=ConfigDict(extra="forbid"), **cast("Any", fields))
+
+
+def _whole(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return whole(annotation)
+    given = [_whole(one) for one in get_args(annotation)]
+    if get_origin(annotation) is list:
+        return list[given[0]]  # type: ignore[valid-type]
+    return annotation if given == list(get_args(annotation)) else Union[tuple(given)]  # noqa: UP007 - made of a tuple
 
 
 def kinds(models: tuple[type[BaseModel], ...]) -> set[str]:

@@ -65,6 +65,7 @@ class TaskEvent(Durable):
 
 class AgentChanged(Durable):
     type: Literal["frontdesk:agent.changed"]
+    from_: str = Limit(alias="from")
     to: str
 
 

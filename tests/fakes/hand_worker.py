@@ -46,6 +46,9 @@ class HandDesk:
     def models_of(self, agent: Any) -> tuple[Model, ...]:
         raise NotImplementedError("it has no model")
 
+    def team(self) -> Any:
+        raise NotImplementedError("it has no agents that run")
+
     async def aclose(self) -> None:
         """It has nothing open."""
 
