@@ -50,11 +50,14 @@ class UnknownEngine(DatabaseError, ValueError):
 
 
 class DatabaseInUse(DatabaseError):
-    def __init__(self, path: str, holder: str) -> None:
-        super().__init__(
-            f"the database {path} is in use by another Frontdesk process ({holder}); stop it, choose another "
-            "--database, or talk to the running server with --server"
-        )
+    """``served``: what was asked for can be asked of the server that has the database open, too."""
+
+    def __init__(self, path: str, holder: str, *, served: bool = False) -> None:
+        way_out = "stop it, or choose another --database"
+        if served:
+            way_out = "stop it, choose another --database, or talk to the running server with --server"
+        super().__init__(f"the database {path} is in use by another Frontdesk process ({holder}); {way_out}")
+        self.path, self.holder = path, holder
 
 
 class DatabaseLocked(DatabaseError):

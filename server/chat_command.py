@@ -13,11 +13,12 @@ from rich.console import Console
 
 from .assembly import choose_desk, make_state, open_database, service_of, state_of
 from .chat import Chat, recall, stdin_lines
-from .commands import Exit
+from .commands import Exit, or_at_the_server
 from .dialog import Dialog
 from .embedded import embedded
-from .errors import AddressError
+from .errors import AddressError, NoConversation
 from .news import Remark
+from .remote import Remote, RemoteError
 from .render import Screen
 from .serving import listen
 from .settings import DEFAULT_HOST, Settings
@@ -26,8 +27,17 @@ from .terminal import Terminal
 QUIT_SECONDS: Final = 2.0  # for background work to come to a boundary when a person leaves
 
 
-def converse(settings: Settings, desk: str | None, folder: Path, conversation: str | None, *, port: int = 0) -> Exit:
-    """Talks to the server that is named, or to one inside this process. Raises what the command line explains."""
+def converse(
+    settings: Settings,
+    desk: str | None,
+    folder: Path,
+    conversation: str | None,
+    *,
+    port: int = 0,
+    exactly: bool = False,
+) -> Exit:
+    """Talks to the server that is named, or to one inside this process, at this port; or, unless ``exactly``, at
+    another when that is taken. Raises what the command line explains."""
     if settings.server:
         name = hashlib.sha256(settings.server.encode()).hexdigest()[:8]
         memory = make_state(settings.state_folder / f"server-{name}") / "chat.json"
@@ -38,26 +48,31 @@ def converse(settings: Settings, desk: str | None, folder: Path, conversation: s
         update={"drain_seconds": 0.0, "grace_seconds": min(settings.grace_seconds, QUIT_SECONDS)}
     )
     with (
+        or_at_the_server(),
         open_database(settings, f"sqlite:///{state / 'desk.db'}") as database,
-        embedded(service_of(found, database, quick), _free_port(port)) as address,
+        embedded(service_of(found, database, quick), _listening(port, exactly=exactly)) as address,
     ):
-        greeting = f"{found.name} at {address}" if port else ""
+        greeting = f"{found.name} at {address}" if port or exactly else ""
         return _talk(address, settings, state / "chat.json", conversation, greeting)
 
 
-def _free_port(wanted: int) -> socket.socket:
-    """The wanted port, or another when that is taken."""
+def _listening(port: int, *, exactly: bool) -> socket.socket:
     try:
-        return listen(DEFAULT_HOST, wanted)
+        return listen(DEFAULT_HOST, port)
     except AddressError:
+        if exactly:
+            raise
         return listen(DEFAULT_HOST, 0)
 
 
 def _talk(address: str, settings: Settings, memory: Path, wanted: str | None, greeting: str = "") -> Exit:
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    dialog = recall(memory, wanted or ("last" if at_terminal else "new"))
+    wanted = wanted or ("last" if at_terminal else "new")
+    dialog = recall(memory, wanted)
     screen = Screen(Console(soft_wrap=True, highlight=False))
     token = settings.token.get_secret_value()
+    if wanted not in ("last", "new") and _is_gone(address, token, wanted):
+        raise NoConversation(wanted)
     if not at_terminal:
         chat = Chat(address, dialog, screen.show, memory=memory, token=token)
         try:
@@ -75,6 +90,17 @@ def _talk(address: str, settings: Settings, memory: Path, wanted: str | None, gr
     if dialog.conversation is not None:
         screen.show(Remark(f"come back with: frontdesk chat --conversation {dialog.conversation}"))
     return Exit.OK
+
+
+def _is_gone(address: str, token: str, conversation: str) -> bool:
+    """Whether the server knows no such conversation. A server that does not answer is the chat's business."""
+    try:
+        Remote(address, token).get("conversations", conversation)
+    except RemoteError as error:
+        return error.status in (400, 404)
+    except AddressError:
+        pass
+    return False
 
 
 def _greet(screen: Screen, dialog: Dialog, greeting: str) -> None:

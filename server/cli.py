@@ -182,7 +182,13 @@ def chat(
 @app.command(
     short_help="Try it: the demo desk, served, and a chat with it.", epilog=epilog("frontdesk demo --folder ~/papers")
 )
-def demo(folder: Folder = Path(), conversation: Conversation = None) -> None:
+def demo(
+    folder: Folder = Path(),
+    conversation: Conversation = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 takes a free one.", show_default="8765, or a free one when it is taken")
+    ] = None,
+) -> None:
     """Try it: the demo desk with its server on this machine, and a chat with it right here.
 
     Other clients (the page, OpenAI's SDKs) can talk to it at the address that it shows. Without OPENAI_API_KEY a
@@ -191,6 +197,7 @@ def demo(folder: Folder = Path(), conversation: Conversation = None) -> None:
     from .chat_command import converse
     from .settings import DEFAULT_PORT
 
-    chosen = settings(server="").model_copy(update={"server": None})
+    chosen = settings(server="", port=port).model_copy(update={"server": None})
     log_to_stderr(chosen)
-    raise typer.Exit(converse(chosen, None, folder, conversation, port=chosen.port or DEFAULT_PORT))
+    at = (chosen.port or DEFAULT_PORT) if port is None else port
+    raise typer.Exit(converse(chosen, None, folder, conversation, port=at, exactly=port is not None))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -12,7 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from ..agents.errors import DeskError
-from ..broker.errors import DatabaseError
+from ..broker.errors import DatabaseError, DatabaseInUse
 from ..tasks.errors import FrontdeskError
 from .errors import AddressError
 from .redaction import Redacting
@@ -116,6 +118,15 @@ def fail(code: Exit, message: object) -> NoReturn:
     """Says what is wrong on stderr, and ends the process."""
     print(f"frontdesk: {message}", file=sys.stderr)  # noqa: T201 - this is the program
     raise SystemExit(int(code))
+
+
+@contextmanager
+def or_at_the_server() -> Generator[None]:
+    """Of commands that take ``--server``: a database that is in use can be reached through who has it."""
+    try:
+        yield
+    except DatabaseInUse as error:
+        raise DatabaseInUse(error.path, error.holder, served=True) from None
 
 
 def explain(error: Exception) -> NoReturn:

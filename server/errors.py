@@ -2,6 +2,7 @@
 
 FrontdeskError
 ├── AddressError              no socket can listen there
+├── NoConversation            a conversation that was named is not there
 └── WireError                 a request that is not carried out; the client is told why
     ├── InvalidJSON           400 invalid_json
     ├── InvalidRequest        400 invalid_request
@@ -45,6 +46,11 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 class AddressError(FrontdeskError):
     """No socket can listen there; the message says what to do."""
+
+
+class NoConversation(FrontdeskError):
+    def __init__(self, conversation: str) -> None:
+        super().__init__(f"there is no conversation {conversation!r} here; --conversation new begins one")
 
 
 class WireError(FrontdeskError):

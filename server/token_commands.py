@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .commands import AsJSON, Database, ServerAddress, Token, epilog, log_to_stderr, settings
+from .commands import AsJSON, Database, ServerAddress, Token, epilog, log_to_stderr, or_at_the_server, settings
 from .task_commands import remote_of, say
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def here_or_there(
     from . import token_table  # noqa: F401 # pyright: ignore[reportUnusedImport] # so that its table is there
     from .assembly import open_database
 
-    with open_database(chosen) as opened:
+    with or_at_the_server(), open_database(chosen) as opened:
         return here(opened)
 
 

@@ -34,6 +34,12 @@ BY_DIGEST: Statement = Statement(
     )
 )
 NEWEST: Statement = Statement(sa.select(token).order_by(token.c.created_at.desc(), token.c.id.desc()).limit(LIMIT))
+NAMED: Statement = Statement(
+    sa.select(token.c.id)
+    .where(token.c.name == p("name"), token.c.revoked_at.is_(None))
+    .order_by(token.c.created_at.desc())
+    .limit(3)
+)
 FIRST: Statement = Statement(sa.select(token.c.id).limit(1))
 REVOKE: Statement = Statement(
     sa.update(token).where(token.c.id == p("id"), token.c.revoked_at.is_(None)).values(revoked_at=p("at"))
@@ -41,7 +47,14 @@ REVOKE: Statement = Statement(
 
 
 class TokenNotFound(NotFound):
+    """``named``: ids of tokens whose name was given in place of an id."""
+
     code, what = "token_not_found", "token"
+
+    def __init__(self, wanted: str, named: Sequence[str] = ()) -> None:
+        super().__init__(wanted)
+        if named:
+            self.args = (f"{wanted!r} is a token's name; give its id: {' or '.join(named)}",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +102,7 @@ def revoke_token(conn: Connection, token_id: str) -> dict[str, Any]:
     conn.run(REVOKE, {"id": token_id, "at": conn.wall()})
     row = conn.one(BY_ID, {"id": token_id})
     if row is None:
-        raise TokenNotFound(token_id)
+        raise TokenNotFound(token_id, [str(found) for (found,) in conn.all(NAMED, {"name": token_id})])
     return shown(row)
 
 

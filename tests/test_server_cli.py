@@ -255,8 +255,14 @@ def test_a_conversation_is_gone_on_with_by_its_id(home: Path) -> None:
     run(home, "chat", given="I want a large margherita pizza\n")
     again = run(home, "chat", "--conversation", "last", given="Show my cart\n")
     assert (again.returncode, "large" in again.stdout) == (0, True)
-    gone = run(home, "chat", "--conversation", "conv_gone", given="What can you do?\n")
-    assert "a new one begins" in gone.stdout
+    for name in ("conv_typo", "no such thing"):
+        wrong = run(home, "chat", "--conversation", name, given="What can you do?\n")
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert wrong.stderr == f"frontdesk: there is no conversation {name!r} here; --conversation new begins one\n"
+    for memory in home.glob("**/chat.json"):  # of another server's
+        memory.write_text(json.dumps({"conversation": "conv_gone", "cursor": 5, "ahead": []}))
+    gone = run(home, "chat", "--conversation", "last", given="What can you do?\n")
+    assert (gone.returncode, "a new one begins" in gone.stdout) == (0, True)
 
 
 def test_tasks_of_a_running_server_are_listed_shown_and_cancelled(home: Path) -> None:
@@ -393,6 +399,17 @@ def test_the_demo_shows_its_address_and_talks(person: Any) -> None:
     one.type("Find duplicate files here in the background\n")
     one.sees("T1 .*succeeded")
     one.sees("· T1 .*groups found: 1")
+    one.type("/quit\n")
+    assert one.leaves() == 0
+
+
+def test_the_demo_is_where_it_was_told_to_be_or_says_why_not(person: Any, home: Path) -> None:
+    port = free_port()
+    one = person("demo", "--port", str(port))
+    one.sees(rf"http://127\.0\.0\.1:{port}\b")
+    one.sees("you · ")
+    taken = run(home, "demo", "--port", str(port), "--folder", str(home.parent), given="")
+    assert (taken.returncode, f"port {port}" in taken.stderr) == (3, True)
     one.type("/quit\n")
     assert one.leaves() == 0
 

@@ -122,7 +122,8 @@ def test_what_a_server_has_open_is_not_written(tmp_path: Path, served: Database)
     for command in refused:
         code, said, wrong = run(tmp_path, *command)
         assert (code, said) == (4, "")
-        assert f"in use by another Frontdesk process (process {os.getpid()})" in wrong
+        assert f"in use by another Frontdesk process (process {os.getpid()}); stop it, or choose another" in wrong
+        assert "--server" not in wrong, "there is no such option here"
     served.close()
     code, said, _ = run(tmp_path, "vacuum")
     assert (code, " became " in said) == (0, True)

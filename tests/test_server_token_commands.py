@@ -53,6 +53,8 @@ def test_tokens_are_created_listed_and_revoked_in_the_database(program: Program)
     assert (code, "revoked 2" in said) == (0, True)
     code, _, wrong = program.run("revoke", "tok_x")
     assert (code, "tok_x" in wrong) == (1, True)
+    code, _, wrong = program.run("revoke", "root")
+    assert (code, wrong) == (1, f"frontdesk: 'root' is a token's name; give its id: {listed[0]['id']}\n")
     assert program.run("create", "x", "--expires", "soon")[0] == 2
 
 

@@ -98,10 +98,12 @@ def build(
     """The demo desk for the files below ``folder``.
 
     ``state`` is the directory for the desk's own files (carts and orders), made when it is first needed. It may lie
-    inside ``folder``; it is hidden from the tools then, as is the server's database. Nothing else is ever written.
+    inside ``folder``; it is hidden from the tools then, as are the server's database and Python's
+    virtual environments. Nothing else is ever written.
     Without ``market``, prices are sample data; without ``model``, the desk's default answers.
     """
-    hidden = (state, *(folder / name for name in DATABASE))
+    environments = (one.parent for one in folder.glob("*/pyvenv.cfg"))  # installed, and nobody's own files
+    hidden = (state, *(folder / name for name in DATABASE), *environments)
     services = Services(Folder(folder, hidden=hidden), market or MarketSettings())
     orders = counter(Shop(state / "shop.db"))
     return Desk(triage, agents=[orders], name="front_desk", dependencies=services, model=model)
