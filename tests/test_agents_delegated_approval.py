@@ -17,7 +17,7 @@ from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Scripted, ScriptedModel, ScriptedReply, call, calls, say
 from frontdesk.broker.cancel import cancel_task
 from frontdesk.broker.inputs import Accepted
-from frontdesk.server.session import answer_task
+from frontdesk.server.accepting import answer_task
 from frontdesk.tests.fakes.office import Office, filed, office, outputs, text_of
 
 

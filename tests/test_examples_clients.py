@@ -10,8 +10,8 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from frontdesk.agents.models.scripted import call
 from frontdesk.tests.served import House, open_house
 
 CLIENTS = Path(__file__).resolve().parent.parent / "examples" / "clients"
+LOCK = CLIENTS.parent.parent / "bench" / "requirements.lock"
 PATIENCE = 120  # seconds
 
 
@@ -54,19 +55,29 @@ def node() -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("node and npm are not here")
     wanted = (CLIENTS / "package.json").read_bytes()
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frontdesk-tests"
-    folder = caches / f"node-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    if not folder.is_dir():
-        making = caches / f"{folder.name}.{os.getpid()}"
-        making.mkdir(parents=True)
-        (making / "package.json").write_bytes(wanted)
+
+    def install(folder: Path) -> str:
+        (folder / "package.json").write_bytes(wanted)
         options = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
         done = subprocess.run(
-            [npm, "install", *options], cwd=making, check=False, capture_output=True, text=True, timeout=PATIENCE
+            [npm, "install", *options], cwd=folder, check=False, capture_output=True, text=True, timeout=PATIENCE
         )
-        if done.returncode != 0:
+        return done.stderr if done.returncode else ""
+
+    return kept(f"node-{hashlib.sha256(wanted).hexdigest()[:12]}", install)
+
+
+def kept(name: str, install: Callable[[Path], str]) -> Path:
+    """A folder of that name that is filled once. ``install`` returns why it could not; then the test is skipped."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frontdesk-tests"
+    folder = caches / name
+    if not folder.is_dir():
+        making = caches / f"{name}.{os.getpid()}"
+        making.mkdir(parents=True)
+        problem = install(making)
+        if problem:
             shutil.rmtree(making)
-            pytest.skip(f"npm cannot install the Node SDK here: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"it cannot be installed here: {problem.strip()[-200:]}")
         try:
             making.rename(folder)
         except OSError:  # another test run was first
@@ -100,12 +111,28 @@ def test_websocat(house: House) -> None:
     assert '"type":"response.completed"' in run(house, "sh", "websocat.sh", SECONDS_OPEN="1")
 
 
-def test_openai_agents(house: House, tmp_path: Path) -> None:
-    try:
-        version("openai-agents")
-    except PackageNotFoundError:
-        pytest.skip("openai-agents is not installed")
+@pytest.fixture(scope="module")
+def agents_sdk() -> Path:
+    """A folder with the OpenAI Agents SDK of the version that is measured beside, and what it needs; kept for the next
+    time."""
+    (wanted,) = re.findall(r"^openai-agents==[\d.]+", LOCK.read_text("utf-8"), re.MULTILINE)
+    uv = shutil.which("uv")
+    if uv is None and find_spec("pip") is None:
+        pytest.skip("neither uv nor pip is here")
+    installer = [uv, "pip", "install", "--quiet"] if uv else [sys.executable, "-m", "pip", "install", "--quiet"]
+    python = ["--python", sys.executable] if uv else ["--disable-pip-version-check"]
+
+    def install(folder: Path) -> str:
+        command = [*installer, *python, "--target", str(folder), wanted]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+        return done.stderr if done.returncode else ""
+
+    return kept(f"{wanted}-{sys.version_info.major}.{sys.version_info.minor}", install)
+
+
+@pytest.mark.parametrize("model", ["OpenAIResponsesModel", "OpenAIResponsesWSModel"])
+def test_openai_agents(house: House, agents_sdk: Path, tmp_path: Path, model: str) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (CLIENTS / "README.md").read_text("utf-8"), re.S)
-    (tmp_path / "example.py").write_text(block, "utf-8")
-    shown = run(house, sys.executable, "example.py", folder=tmp_path)
+    (tmp_path / "example.py").write_text(block.replace("OpenAIResponsesModel", model), "utf-8")
+    shown = run(house, sys.executable, "example.py", folder=tmp_path, PYTHONPATH=str(agents_sdk))
     assert shown.splitlines() == ["answer: Cold in Oslo.", "and then: You said: thanks"]

@@ -179,6 +179,42 @@ async def test_the_question_of_a_task_is_answered_and_its_result_shown(shared: H
     assert "deep blue" in await page.js("document.querySelector('.task details').innerText")
 
 
+# --- approvals
+
+
+async def test_a_call_that_needs_an_approval_is_allowed_on_its_card(shared: House, chromium: Browser) -> None:
+    shared.lines["pay 7"] = (call("till-pay", {"amount": 7}), "It is paid.")
+    page = await arrived(chromium, shared)
+    await page.type("pay 7", "Enter")
+    await page.until("document.querySelector('.card menu')")
+    card = await page.js("document.querySelector('.card').innerText")
+    assert ("pay" in card, '"amount": 7' in card, "paid" in await log(page, "pay 7")) == (True, True, False)
+    await page.click(".card menu button:last-child")
+    await log(page, "It is paid.")
+    await quiet(page)
+    assert "You have allowed it." in await page.js("document.querySelector('.card').innerText")
+    assert await page.js("document.querySelector('.card button')") is None, "it is decided once"
+    assert await page.js("[...document.querySelectorAll('.call')].map((one) => one.dataset.state)") == ["done"]
+
+
+async def test_a_refusal_holds_after_a_reload(shared: House, chromium: Browser) -> None:
+    shared.lines["pay 8"] = (call("till-pay", {"amount": 8}), "Then not.")
+    page = await arrived(chromium, shared)
+    await page.type("pay 8", "Enter")
+    await page.until("document.querySelector('.card menu')")
+    await page.reload()
+    await connected(page)
+    await page.until("document.querySelector('.card menu')")  # it still waits
+    await page.click(".card menu button.quiet")
+    await log(page, "Then not.")
+    await quiet(page)
+    await page.reload()
+    await connected(page)
+    await log(page, "This was decided.")
+    assert await page.js("document.querySelector('.card button')") is None
+    assert "paid 8" not in await page.js("document.getElementById('log').textContent")
+
+
 # --- coming back
 
 

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from frontdesk.agents.models.scripted import call, say, wait
-from frontdesk.server.client import AddressError, Client, Ended, News, NotAccepted, Reply, Said, TaskNews
+from frontdesk.server.client import AddressError, Asked, Client, Ended, News, NotAccepted, Reply, Said, TaskNews
 from frontdesk.tests.served import House, file_errand, open_house, said_around
 from frontdesk.tests.wire_record import PATIENCE
 
@@ -134,6 +134,32 @@ async def test_tasks_are_news_and_are_listed_and_answered(shared: House, client:
             assert one.task["result"] == "blue"
             break
     assert client.cancel("T1") is False, "it has ended"
+
+
+async def test_what_waits_for_an_approval_is_allowed_or_refused(shared: House) -> None:
+    shared.lines["pay"] = (call("till-pay", {"amount": 7}), "So it is.")
+    heard = Heard()
+    async with Client(shared.base_url, show=heard.news.append) as desk:
+        assert (await desk.ask("pay")).text == ""
+        (asked,) = (one for one in heard.news if isinstance(one, Asked))
+        assert (asked.tool, json.loads(asked.arguments)) == ("till.pay", {"amount": 7})
+        allowed = await desk.approve(asked.request_id)
+        assert (allowed.status, allowed.text, outcome(allowed)) == ("completed", "So it is.", "paid 7")
+        with pytest.raises(NotAccepted) as again:
+            await desk.approve(asked.request_id)
+        assert again.value.code == "invalid_request"
+        await desk.ask("pay")
+        last = [one for one in heard.news if isinstance(one, Asked)][-1]
+        async with Client(shared.base_url, conversation=desk.conversation) as other:  # whoever comes may decide
+            refused = await other.approve(last.request_id, approve=False, reason="too dear")
+        assert refused.text == "So it is."
+        assert "too dear" in outcome(refused)
+
+
+def outcome(reply: Reply) -> str:
+    """What came of the call in it."""
+    (found,) = (item for item in reply.response["output"] if item["type"] == "mcp_call")
+    return str(found["output"] or found["error"])
 
 
 async def test_a_task_is_cancelled(shared: House, client: Client) -> None:
