@@ -63,6 +63,11 @@ inside events only what matters here is shown.
   again, its input would enter twice.
 - A cancelled response ends with `response.incomplete` whose response has `status: "cancelled"`. Limits end a response
   as `incomplete`, with `metadata["frontdesk:limit"]`.
+- A response that waits for its turn is `cancelled` as soon as that is asked; its input enters the conversation all the
+  same, when its turn comes.
+- `store: false`: nobody else can read the response or go on from it. What is said in a `conversation` that is named is
+  kept there, as in the API; what goes on from a stored response with `previous_response_id` is kept out of its
+  conversation, in a fork that is removed.
 - Deleting a response forgets it and its events; its items stay in the conversation, as in the API. Deleting a
   conversation removes everything in it. What is live is not deleted: `409 conversation_busy`.
 - Chat completions name their conversation by the dialog that they send again, or by
