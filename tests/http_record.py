@@ -38,7 +38,7 @@ KINDS: list[tuple[str, str, Any]] = [  # method, path, what a good answer is
     ("DELETE", r"/v1/conversations/[^/]+/items/[^/]+", Conversation),
     ("POST", r"/v1/chat/completions", ChatCompletion),
     ("GET", r"/v1/models/[^/]+", Model),
-    ("GET", r"/v1/tasks.*", dict[str, Any]),
+    ("GET|POST", r"/v1/(tasks|usage|quotas).*", dict[str, Any]),
 ]
 ERROR = {"type", "code", "message", "param"}
 

@@ -167,6 +167,26 @@ async def test_without_a_conversation_an_input_is_wanted(client: AsyncOpenAI) ->
         assert caught.value.param == "input"
 
 
+async def test_an_item_is_named_instead_of_sent(house: House, client: AsyncOpenAI) -> None:
+    first = await ask(client, "the first")
+    (said,) = first.output
+    again = await ask(client, [{"type": "item_reference", "id": said.id}, {"role": "user", "content": "on"}])
+    assert again.conversation == first.conversation, "what it names says which conversation it goes on in"
+    assert input_of(house.model.requests[-1]) == ["the first", "on"]
+    elsewhere = await client.conversations.create()
+    (asked,) = (await client.responses.input_items.list(first.id)).data
+    given = [{"id": asked.id}, {"type": "item_reference", "id": said.id}, {"role": "user", "content": "here too"}]
+    other = await ask(client, given, conversation=elsewhere.id)
+    assert input_of(house.model.requests[-1]) == ["the first", "here too"]
+    assert "You said: the first" in str(house.model.requests[-1].items)
+    listed = (await client.responses.input_items.list(other.id, order="asc")).data
+    assert [one.type for one in listed] == ["message"] * 3
+    assert {asked.id, said.id}.isdisjoint(one.id for one in listed)
+    with pytest.raises(openai.NotFoundError) as caught:
+        await ask(client, [{"role": "user", "content": "x"}, {"type": "item_reference", "id": "msg_nowhere"}])
+    assert (caught.value.code, caught.value.param) == ("item_not_found", "input[1].id")
+
+
 # --- models, methods
 
 

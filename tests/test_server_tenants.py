@@ -202,8 +202,11 @@ def paths(template: str, foreign: dict[str, str], own: dict[str, str]) -> Iterat
             )
 
 
+MODEL = "/v1/models/{model}"  # an agent of the desk, which is everybody's
+
+
 def endpoints() -> list[Any]:
-    found = [one for one in ENDPOINTS if not is_for_operators(one.path)]
+    found = [one for one in ENDPOINTS if not is_for_operators(one.path) and one.path != MODEL]
     return sorted(found, key=lambda one: (one.method == "DELETE", one.path, one.method))
 
 

@@ -12,7 +12,7 @@ from openai import OpenAI
 
 from frontdesk.agents.model import Usage
 from frontdesk.agents.models.scripted import call, done, say
-from frontdesk.server import wire
+from frontdesk.server import wire_replies
 from frontdesk.tests.served import House, open_house
 from frontdesk.tests.test_server_cli import home, run
 from frontdesk.tests.test_server_http import ask
@@ -51,7 +51,7 @@ async def test_a_conversation_and_the_day_are_counted_and_a_deleted_conversation
         assert (one["object"], one["conversation"], one["turns"], one["model_calls"]) == (
             "frontdesk.usage", conversation, 1, 1,
         )  # fmt: skip
-        wire.UsageView.model_validate(one, strict=True)
+        wire_replies.UsageView.model_validate(one, strict=True)
         amounts = [one[f"{kind}_tokens"] for kind in ("input", "cached", "output", "total")]
         assert amounts == [30, 10, 20, 50]
         official.conversations.delete(conversation)
