@@ -98,7 +98,7 @@ def run(check: Check) -> list[Found]:
         defines = [f"-D{name}" for name in (*check.scene, check.bug) if name]
         _said(["spin", *defines, "-a", source], folder)
         safety = [] if check.ltl else ["-DSAFETY", "-DNOCLAIM"]
-        optimised = "-O0" if check.bug else "-O1"
+        optimised = "-O1" if len(check.ltl) > 1 else "-O0"  # to optimise takes longer than one run
         _said(["gcc", optimised, "-w", f"-DMEMLIM={MEGABYTES}", *safety, "-o", "pan", "pan.c"], folder)
         found: list[Found] = []
         for name, ltl in zip(names(check), check.ltl or ("",), strict=True):

@@ -4,32 +4,36 @@ into them is found. What they say, and what they leave out, is in docs/model/REA
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from frontdesk.tests.spin import BUGS, CORRECT, MISSING, MODELS, Check, Found, is_right, missing, names, run_all
+from frontdesk.tests.spin import BUGS, CORRECT, MISSING, MODELS, Check, is_right, missing, run
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMED = re.compile(r"\b(?:tasks|broker|agents|server)/\w+\.py")
 
 
-@pytest.fixture(scope="module")
-def found() -> Mapping[str, Found]:
-    if missing():
-        pytest.skip(f"{' and '.join(missing())} not found. {MISSING}")
-    return {found.name: found for _, runs in run_all() for found in runs}
+needs_spin = pytest.mark.skipif(bool(missing()), reason=f"{' and '.join(missing())} not found. {MISSING}")
 
 
-@pytest.mark.parametrize(("check", "name"), [(check, name) for check in CORRECT for name in names(check)])
-def test_the_rules_hold_in_every_state_of_the_model(check: Check, name: str, found: Mapping[str, Found]) -> None:
-    assert is_right(check, found[name]), found[name]
+def title(check: Check) -> str:
+    return " ".join((check.model, *check.scene, check.bug, *check.ltl)).strip()
 
 
-@pytest.mark.parametrize(("check", "name"), [(check, name) for check in BUGS for name in names(check)])
-def test_a_mistake_in_the_model_is_found(check: Check, name: str, found: Mapping[str, Found]) -> None:
-    assert is_right(check, found[name]), found[name]
+@needs_spin
+@pytest.mark.parametrize("check", CORRECT, ids=title)
+def test_the_rules_hold_in_every_state_of_the_model(check: Check) -> None:
+    found = run(check)
+    assert [one for one in found if not is_right(check, one)] == []
+    assert len(found) == len(check.ltl or ("assertions",))
+
+
+@needs_spin
+@pytest.mark.parametrize("check", BUGS, ids=title)
+def test_a_mistake_in_the_model_is_found(check: Check) -> None:
+    (found,) = run(check)
+    assert is_right(check, found), found
 
 
 @pytest.mark.parametrize("model", ["channels", "slots", "locks"])
