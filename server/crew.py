@@ -22,7 +22,7 @@ from .settings import Settings
 
 log = logging.getLogger("frontdesk.crew")
 
-SOON: Final = 5.0  # seconds; a worker that ends sooner after its start than this is started again more slowly
+SOON: Final = 60.0  # seconds; a worker that ends sooner after its start than this is started again more slowly
 PAUSES: Final = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a start, after so many early ends
 LOOK_SECONDS: Final = 0.2
 PROGRAM: Final = (sys.executable, "-c", "from frontdesk.server.cli import main; main()")

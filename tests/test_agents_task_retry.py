@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from frontdesk.broker.errors import TaskNotFound, TaskNotRetryable
 from frontdesk.broker.rows import TaskRow
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
+from frontdesk.tests import forked
 from frontdesk.tests.store import Store, at_once
 
 
@@ -196,7 +196,7 @@ def test_killed_at_its_commit_and_asked_again_a_retry_is_one_task(
 ) -> None:
     old = closed(lambda store: failed(store, conversation_id=store.conversation()))
     command = [sys.executable, "-c", KILLED, url, f"{side}:retry_task", old["id"]]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
+    assert forked.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
 
     def again(store: Store) -> None:
         before = count(store)

@@ -18,6 +18,7 @@ from frontdesk.agents.history import StoredItem
 from frontdesk.agents.model import JSON
 from frontdesk.agents.training import Example, examples
 from frontdesk.agents.training_formats import hermes, mistral, openai
+from frontdesk.tests import forked
 
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
 
@@ -124,9 +125,7 @@ def test_hermes_has_turns_with_marks() -> None:
 def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *arguments, "shop:desk", "--database", "sqlite:///desk.db"]
     env = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-    return subprocess.run(
-        command, cwd=folder, env=env, input=given, text=True, check=True, capture_output=True, timeout=60
-    )
+    return forked.run(command, cwd=folder, env=env, input=given, text=True, check=True, capture_output=True, timeout=60)
 
 
 def test_the_command_writes_what_was_said(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from frontdesk.broker.sqlite import SQLite
 from frontdesk.broker.statements import Statement, p, table
 from frontdesk.broker.tables import SCHEMA_VERSION, Meta
 from frontdesk.broker.wakeups import TasksReady
+from frontdesk.tests import forked
 from frontdesk.tests.databases import Server, end_backends
 from frontdesk.tests.fakes.wire import Cut, Wire
 
@@ -776,7 +777,7 @@ time.sleep(60)
 
 def second_process(url: str, how: str) -> str:
     command = [sys.executable, "-c", SECOND, url, how]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    return str(forked.run(command, check=True, capture_output=True, text=True, timeout=60).stdout).strip()
 
 
 def test_a_second_process_is_refused_and_told_who_is_first(file: Path) -> None:
@@ -797,7 +798,7 @@ def test_processes_that_share_keep_an_exclusive_one_away(file: Path) -> None:
 
 
 def test_a_process_that_is_killed_leaves_no_lock(file: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, f"sqlite:///{file}"], stdout=subprocess.PIPE, text=True)
+    process = forked.Popen([sys.executable, "-c", HOLDER, f"sqlite:///{file}"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process:
         assert process.stdout.readline() == "open\n"

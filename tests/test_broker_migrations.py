@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from frontdesk.broker.migrations.chain import MIGRATIONS, Migration, migrate
 from frontdesk.broker.statements import table
 from frontdesk.broker.tables import SCHEMA_VERSION
 from frontdesk.server.token_table import AccessToken
+from frontdesk.tests import forked
 from frontdesk.tests.databases import Server
 from frontdesk.tests.store import at_once
 
@@ -138,7 +138,7 @@ def test_a_new_database_and_one_of_this_version_need_no_alembic(sqlite_url: str)
         "for _ in range(2): Database.open(sys.argv[1]).close()\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('alembic', 'mako')])"
     )
-    done = subprocess.run([sys.executable, "-c", code, sqlite_url], capture_output=True, text=True, check=True)
+    done = forked.run([sys.executable, "-c", code, sqlite_url], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
@@ -158,8 +158,8 @@ Database.open(sys.argv[1], durable=False, exclusive=False, patience=60, failpoin
 """
 
 
-def start(url: str, failpoint: str = "") -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", OPEN, url, failpoint])
+def start(url: str, failpoint: str = "") -> forked.Popen:
+    return forked.Popen([sys.executable, "-c", OPEN, url, failpoint])
 
 
 @pytest.mark.parametrize(("side", "left"), [("before", "1"), ("after", NEWEST)])
@@ -237,7 +237,7 @@ DIE = "import sys; from frontdesk.tests import test_broker_migrations as m; m.th
 def test_killed_in_the_middle_of_a_migration_nothing_has_changed(old: str) -> None:
     Database.open(old, durable=False).close()
     before = shape(old)
-    assert subprocess.run([sys.executable, "-c", DIE, old], timeout=60, check=False).returncode == -signal.SIGKILL
+    assert forked.run([sys.executable, "-c", DIE, old], timeout=60, check=False).returncode == -signal.SIGKILL
     assert shape(old) == before
 
 

@@ -17,6 +17,7 @@ from frontdesk.broker.clock import Owner, is_dead
 from frontdesk.broker.database import Database
 from frontdesk.broker.failpoints import Failpoint, failpoints
 from frontdesk.tasks.errors import InvalidOption
+from frontdesk.tests import forked
 from frontdesk.tests.fakes.worker_process import FUNCTIONS
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
@@ -32,7 +33,7 @@ class Process:
         command = [sys.executable, "-m", "frontdesk.tests.fakes.worker_process", url, str(lease)]
         self.log = log
         with log.open("w") as errors:
-            self.process = subprocess.Popen(
+            self.process = forked.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )
         self.says("started")
@@ -200,7 +201,7 @@ def test_a_process_that_dies_while_it_gives_back_a_claim_loses_nothing(
     task_id = store.enqueue(store.conversation(), on_crash="retry")["id"]
     database.close()
     command = [sys.executable, "-c", DIES, sqlite_url, f"{side}:{operation}"]
-    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    died = forked.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert died.returncode == -signal.SIGKILL, died.stderr
     database = Database.open(sqlite_url, durable=False)
     store = Store(database)
@@ -216,7 +217,7 @@ def test_a_process_that_dies_while_it_pauses_a_queue_has_paused_it_or_not(sqlite
     with closing(Database.open(sqlite_url, durable=False)) as database:
         Store(database).enqueue()
     command = [sys.executable, "-c", DIES, sqlite_url, f"{side}:set_paused"]
-    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    died = forked.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert died.returncode == -signal.SIGKILL, died.stderr
     with closing(Database.open(sqlite_url, durable=False)) as database:
         store = Store(database)
@@ -230,7 +231,7 @@ def test_a_process_that_dies_while_code_files_a_task_has_filed_it_or_not(sqlite_
     with closing(Database.open(sqlite_url, durable=False)) as database:
         Store(database).enqueue()
     command = [sys.executable, "-c", DIES, sqlite_url, f"{side}:file_task"]
-    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    died = forked.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
     assert died.returncode == -signal.SIGKILL, died.stderr
     with closing(Database.open(sqlite_url, durable=False)) as database:
         store = Store(database)

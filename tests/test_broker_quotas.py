@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -15,6 +14,7 @@ from frontdesk.broker.errors import QuotaExceeded
 from frontdesk.broker.inbox import Accepted, NewCreate
 from frontdesk.broker.quotas import Quota
 from frontdesk.broker.spending import Spending
+from frontdesk.tests import forked
 from frontdesk.tests.store import Store
 
 
@@ -99,7 +99,7 @@ def test_killed_at_its_commit_a_quota_is_the_old_one_or_the_new_one(url: str, si
     database.write_blocking(quotas.set_quota, "acme", Quota(turns=1))
     database.close()
     command = [sys.executable, "-c", KILLED, url, f"{side}:set_quota"]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
+    assert forked.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
     database = Database.open(url, durable=False)
     assert [one["turns"] for one in database.read_blocking(quotas.listed)] == [1 if side == "before" else 2]
     database.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from frontdesk.broker.statements import Statement, p
 from frontdesk.broker.worker import Worker
 from frontdesk.tasks.cron import MOST
 from frontdesk.tasks.registry import TaskFunction, task
+from frontdesk.tests import forked
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store, at_once
 from frontdesk.tests.works import Works, until
@@ -212,7 +212,7 @@ def test_killed_at_a_commit_a_tick_is_filed_once(
     url: str, opened: Callable[..., Database], side: str, operation: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [sys.executable, "-c", FIXED + DIE, url, f"{side}:{operation.__name__}"]
-    done = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+    done = forked.run(command, timeout=60, check=False, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     fixed = WallClock()
     monkeypatch.setattr(clock, "time", fixed)

@@ -23,6 +23,7 @@ from frontdesk.broker.statements import Statement, p
 from frontdesk.broker.webhooks import Sender
 from frontdesk.tasks.errors import InvalidOption
 from frontdesk.tasks.registry import task
+from frontdesk.tests import forked
 from frontdesk.tests.fakes.hook_worker import quick
 from frontdesk.tests.fakes.receiver import SECRET, receiving
 from frontdesk.tests.invariants import broken
@@ -285,12 +286,12 @@ async def test_several_workers_tell_each_end_once(opened: Callable[..., Database
             await asyncio.to_thread(one.workers[0].stop_blocking, PATIENCE)
 
 
-def start(url: str, failpoint: str) -> subprocess.Popen[bytes]:
+def start(url: str, failpoint: str) -> forked.Popen:
     command = [sys.executable, "-m", "frontdesk.tests.fakes.hook_worker", url, failpoint]
-    return subprocess.Popen(command, stdin=subprocess.PIPE)
+    return forked.Popen(command, stdin=subprocess.PIPE)
 
 
-async def ended(process: subprocess.Popen[bytes]) -> int:
+async def ended(process: forked.Popen) -> int:
     return await asyncio.to_thread(process.wait, 60)
 
 

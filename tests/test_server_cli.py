@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from frontdesk.server.cli import main
+from frontdesk.tests import forked
 
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
 SECONDS = 60  # a bound for what never happens
@@ -63,16 +64,16 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 def run(home: Path, *arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     command, env = [*PROGRAM, *arguments], environment(home, **more)
-    return subprocess.run(
+    return forked.run(
         command, cwd=home, env=env, input=given, timeout=SECONDS, capture_output=True, text=True, check=False
     )
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+def running(home: Path, *arguments: str) -> Generator[tuple[forked.Popen, str]]:
     """``frontdesk serve`` on a free port, and its address."""
     command = [*PROGRAM, "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(
+    process = forked.Popen(
         command, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
@@ -223,7 +224,7 @@ def test_an_error_in_a_desk_of_ones_own_is_shown_with_its_place_and_nothing_else
 
 def test_a_worker_of_its_own_works_until_it_is_asked_to_end(home: Path) -> None:
     command = [*PROGRAM, "worker", "--database", "sqlite:///worker.db"]
-    with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "working for front_desk (Ctrl-C stops it)\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from frontdesk.broker.urls import engine_of
+from frontdesk.tests import forked
 from frontdesk.tests.test_server_cli import PROGRAM, SECONDS, environment, home, run, running
 
 __all__ = ["home"]  # a fixture
@@ -20,16 +21,16 @@ __all__ = ["home"]  # a fixture
 linux = pytest.mark.skipif(sys.platform != "linux", reason="children of a process are looked up in /proc")
 
 
-def children(process: subprocess.Popen[str]) -> set[int]:
+def children(process: forked.Popen) -> set[int]:
     """The ids of the processes that it has started."""
     text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii")
     return {int(one) for one in text.split()}
 
 
 @contextmanager
-def crew(home: Path, database: str, *more: str) -> Generator[subprocess.Popen[str]]:
+def crew(home: Path, database: str, *more: str) -> Generator[forked.Popen]:
     command = [*PROGRAM, "worker", "--database", database, "--processes", "2", *more]
-    with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "2 workers (Ctrl-C stops them)\n"
@@ -71,7 +72,7 @@ def test_a_worker_that_never_starts_is_started_more_and_more_slowly(home: Path, 
         "from pathlib import Path\nPath('starts').open('a').write('x')\nraise SystemExit(7)\n"
     )
     command = [*PROGRAM, "worker", "broken:desk", "--database", postgresql_url, "--processes", "2"]
-    with subprocess.Popen(
+    with forked.Popen(
         command, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
@@ -94,7 +95,7 @@ def test_sqlite_takes_several_processes_only_where_it_is_safe(home: Path) -> Non
 def test_a_worker_may_serve_some_queues_and_no_turns(home: Path) -> None:
     database = "sqlite:///some.db"
     command = [*PROGRAM, "worker", "--database", database, "--queues", "slow, night", "--turns", "0", "--tasks", "2"]
-    with subprocess.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
+    with forked.Popen(command, cwd=home, env=environment(home), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "working for front_desk (Ctrl-C stops it)\n"
         process.send_signal(signal.SIGTERM)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from frontdesk.broker.schema import put
 from frontdesk.broker.tables import SCHEMA_VERSION
 from frontdesk.broker.urls import SAFE_FOR_PROCESSES
 from frontdesk.server.db_commands import amount
+from frontdesk.tests import forked
 from frontdesk.tests.store import Store
 
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()", "db"]
@@ -27,7 +27,7 @@ FIRST = Path(__file__).parent / "fakes" / "schema_1.sql"
 def run(folder: Path, *arguments: str, url: str = "") -> tuple[int, str, str]:
     """Exit code, stdout, stderr."""
     env = {**os.environ, **({"FRONTDESK_DATABASE": url} if url else {})}
-    done = subprocess.run(
+    done = forked.run(
         [*PROGRAM, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout, done.stderr

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from frontdesk.tests import forked
+
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
 SECONDS = 120
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return forked.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
 def test_a_new_desk_is_in_order_and_its_tests_pass(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from frontdesk.tests import forked
 from frontdesk.tests.test_server_cli import PROGRAM, SECONDS, environment, home, run, running
 
 __all__ = ["home"]  # a fixture
@@ -16,7 +17,7 @@ def test_a_paused_queue_holds_its_tasks_until_it_is_resumed(home: Path) -> None:
         assert run(home, "queues", "list", "--server", address).stdout == "no queues yet\n"
         assert run(home, "queues", "pause", "default", "--server", address).stdout == "default  paused\n"
         command = [*PROGRAM, "chat", "--server", address]
-        with subprocess.Popen(
+        with forked.Popen(
             command, cwd=home, env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as chat:
             assert chat.stdin is not None

@@ -38,6 +38,7 @@ from frontdesk.server.headers import EVERY, PAGE
 from frontdesk.server.redaction import Redacting
 from frontdesk.server.service import Service
 from frontdesk.server.tls import TLS, tls_of
+from frontdesk.tests import forked
 from frontdesk.tests.fakes.hand_worker import HandWorker
 from frontdesk.tests.fakes.served import client, served
 from frontdesk.tests.test_server_http import ask
@@ -87,7 +88,7 @@ def test_a_run_over_tls_that_goes_wrong_in_many_ways_says_no_secret(tmp_path: Pa
             "OPENAI_BASE_URL": f"http://user:planted-url-password@127.0.0.1:{nobody.getsockname()[1]}/v1",
         }  # fmt: skip
         with (tmp_path / "log").open("w") as log_file:
-            process = subprocess.Popen(
+            process = forked.Popen(
                 [*PROGRAM, "serve", "--port", "0"], cwd=tmp_path, env=environment(tmp_path, **more), text=True,
                 stdout=subprocess.PIPE, stderr=log_file,
             )  # fmt: skip

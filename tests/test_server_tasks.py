@@ -22,6 +22,7 @@ from frontdesk.server.door import Door
 from frontdesk.server.service import Service
 from frontdesk.server.task_lines import schedule_line
 from frontdesk.tasks.registry import task
+from frontdesk.tests import forked
 from frontdesk.tests.fakes.hand_worker import HandWorker
 from frontdesk.tests.fakes.served import served
 from frontdesk.tests.served import House, file_errand, open_house
@@ -57,14 +58,14 @@ def environment(server: str, **more: str) -> dict[str, str]:
 
 
 async def run(server: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    with anyio.fail_after(SECONDS):
-        return await anyio.run_process([*PROGRAM, *arguments], check=False, env=environment(server, **more))
+    command, env = [*PROGRAM, *arguments], environment(server, **more)
+    return await anyio.to_thread.run_sync(lambda: forked.run(command, env=env, capture_output=True, timeout=SECONDS))
 
 
 @contextmanager
-def following(server: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
+def following(server: str, *arguments: str) -> Generator[forked.Popen]:
     command = [*PROGRAM, "tail", "--every", "0.1", *arguments]
-    with subprocess.Popen(
+    with forked.Popen(
         command, env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
@@ -73,12 +74,12 @@ def following(server: str, *arguments: str) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def line(process: forked.Popen) -> str:
     assert process.stdout is not None
-    return process.stdout.readline()
+    return str(process.stdout.readline())
 
 
-async def next_line(process: subprocess.Popen[str]) -> str:
+async def next_line(process: forked.Popen) -> str:
     with anyio.fail_after(SECONDS):
         return await anyio.to_thread.run_sync(line, process)
 
@@ -124,7 +125,7 @@ async def test_at_a_terminal_what_runs_has_a_bar(house: House, filed: str) -> No
     outer, inner = pty.openpty()
     command = [*PROGRAM, "tail", "--every", "0.1"]
     process = await anyio.to_thread.run_sync(
-        lambda: subprocess.Popen(command, env=environment(address(house)), stdout=inner)
+        lambda: forked.Popen(command, env=environment(address(house)), stdout=inner)
     )
     os.close(inner)
 

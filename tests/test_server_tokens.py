@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from frontdesk.broker.statements import Statement, p
 from frontdesk.server import tokens
 from frontdesk.server.auth import Principal
 from frontdesk.server.tokens import NewToken, digest_of, new_token
+from frontdesk.tests import forked
 
 AGE: Statement = Statement(
     sa.update(tokens.token).where(tokens.token.c.id == p("id")).values(expires_at=tokens.token.c.created_at - 1)
@@ -72,7 +72,7 @@ database.write_blocking(tokens.revoke_token, "tok_1")
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_killed_at_its_commit_and_asked_again_there_is_one_token(url: str, side: str, name: str) -> None:
     command = [sys.executable, "-c", KILLED, url, f"{side}:{name}"]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
+    assert forked.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
     database = Database.open(url, durable=False)
     try:
         new = NewToken(id="tok_1", secret="fd_secret", tenant="acme")

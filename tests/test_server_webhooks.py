@@ -25,6 +25,7 @@ from frontdesk.server.assembly import service_of
 from frontdesk.server.commands import settings
 from frontdesk.server.task_lines import lines_of
 from frontdesk.tasks.request import TaskRequest
+from frontdesk.tests import forked
 from frontdesk.tests.fakes.hook_worker import quick
 from frontdesk.tests.fakes.receiver import SECRET, receiving
 from frontdesk.tests.fakes.served import served
@@ -44,10 +45,8 @@ async def serving(folder: Path, **options: Any) -> AsyncGenerator[tuple[str, Dat
 
 
 async def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    with anyio.fail_after(60):
-        return await anyio.run_process(
-            [*PROGRAM, *arguments], check=False, env={**os.environ, "COLUMNS": "200", **more}
-        )
+    command, env = [*PROGRAM, *arguments], {**os.environ, "COLUMNS": "200", **more}
+    return await anyio.to_thread.run_sync(lambda: forked.run(command, env=env, capture_output=True, timeout=60))
 
 
 def filed(conn: Connection, request: TaskRequest) -> dict[str, Any]:
