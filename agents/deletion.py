@@ -1,4 +1,8 @@
-"""What clients delete: responses, and whole conversations. Storage functions only; what is live is never deleted."""
+"""What clients delete: responses, and whole conversations. Storage functions only.
+
+What is live is not deleted. A conversation may be given up with what is live: nobody reaches it from then on, all of it
+is cancelled, and when the last of it has stopped, a worker removes the rest (``removal``).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table, word
 from ..broker.tables import Conversation, Delivery, InboxEntry, LogRow, Turn
 from ..tasks.table import Task
+from . import removal
 from .conversation_items import about
 from .table import Item, RequiredInput, Result, StoredSummary
 
@@ -42,6 +47,9 @@ DELETE_ALL: Final = (
     Statement(sa.delete(conversation).where(conversation.c.id == p("id"))),
 )
 LIVE: Final = frozenset({"queued", "in_progress"})
+LIVE_TASKS: Final = (
+    "cancel its tasks and responses, or wait for their ends, to delete it; cancel=true has all of them cancelled"
+)
 
 
 @operation
@@ -62,17 +70,29 @@ def delete_response(conn: Connection, response_id: str, tenant: str) -> None:
 
 
 @operation
-def delete_conversation(conn: Connection, conversation_id: str, tenant: str) -> None:
-    """Removes a conversation with its items, responses, events and tasks, and those of the agents that worked for it.
-    Raises ConversationNotFound, ConversationBusy (something of it is live)."""
+def delete_conversation(conn: Connection, conversation_id: str, tenant: str, *, cancel: bool = False) -> bool:
+    """Removes a conversation with its items, responses, events and tasks, and those of the agents that worked for it;
+    False: something of it is live, so it is given up first, and removed when that has stopped. Raises
+    ConversationNotFound, ConversationBusy (something of it is live, and ``cancel`` was not said)."""
     about(conn, conversation_id, tenant)
-    family = [conversation_id]
-    for one in family:
-        family += [str(row[0]) for row in conn.all(DELEGATED, {"id": one})]
+    family = _family(conn, conversation_id)
     rows.lock_conversations(conn, family)
+    about(conn, conversation_id, tenant)  # again, now that nobody changes it
     if any(listing.live_count(conn, one) for one in family):
-        raise ConversationBusy(conversation_id, "cancel its tasks and responses, or wait for their ends, to delete it")
+        if not cancel:
+            raise ConversationBusy(conversation_id, LIVE_TASKS)
+        removal.give_up(conn, conversation_id)
+        return False
     for one in reversed(family):
         for statement in DELETE_ALL:
             conn.run(statement, {"id": one})
         usage.forget(conn, one)
+    return True
+
+
+def _family(conn: Connection, conversation_id: str) -> list[str]:
+    """The conversation, and those of all runs below it."""
+    family = [conversation_id]
+    for one in family:
+        family += [str(row[0]) for row in conn.all(DELEGATED, {"id": one})]
+    return family

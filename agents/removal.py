@@ -1,4 +1,4 @@
-"""Removing a conversation whose time is over, with all that belongs to it. Storage functions only.
+"""Removing a conversation whose time is over or that was given up, with all that belongs to it. Storage functions only.
 
 It goes in small commits, what others refer to last: the log, the history, turns, inbox, tasks, at the end the
 conversation itself. A crash between two of them leaves a conversation that is still due, and that nobody can reach.
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ..broker import rows, usage
+from ..broker import cancel, rows, usage
 from ..broker.connection import Connection
-from ..broker.conversations import UNSTORED_SECONDS
+from ..broker.conversations import GIVEN_UP, UNSTORED_SECONDS
 from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table, word
 from ..broker.tables import Conversation, Delivery, InboxEntry, LogRow, Turn
@@ -20,6 +20,7 @@ from ..tasks.table import DurableCall, Task, Wait
 from .table import Item, RequiredInput, Result, StoredSummary
 
 BATCH: Final = 200  # rows of one table in one commit
+STOPPING_SECONDS: Final = 5.0  # between two looks whether all of a conversation that was given up has stopped
 
 conversation, log, item, turn, entry = (table(one) for one in (Conversation, LogRow, Item, Turn, InboxEntry))
 results, requests, summaries = table(Result), table(RequiredInput), table(StoredSummary)
@@ -31,7 +32,14 @@ EXPIRED: Statement = Statement(
     .order_by(conversation.c.kept_until)
     .limit(p("limit"))
 )
-EXPIRY: Statement = Statement(sa.select(conversation.c.kept_until).where(conversation.c.id == p("id")))
+EXPIRY: Statement = Statement(
+    sa.select(conversation.c.kept_until, conversation.c.unattended_limit).where(conversation.c.id == p("id"))
+)
+GIVE_UP: Statement = Statement(  # hidden as one that is not stored is, and no notice starts a turn in it
+    sa.update(conversation)
+    .where(conversation.c.id == p("id"))
+    .values(stored=0, unattended_limit=GIVEN_UP, kept_until=p("at"))
+)
 LIVE: Statement = Statement(
     sa.select(task.c.id).where(task.c.conversation_id == p("id"), task.c.finished_at.is_(None)).limit(1)
 )
@@ -79,18 +87,32 @@ def expired(conn: Connection, limit: int = BATCH) -> list[str]:
     return [str(row[0]) for row in conn.all(EXPIRED, {"now": conn.now(), "limit": limit})]
 
 
+def give_up(conn: Connection, conversation_id: str) -> None:
+    """A conversation is over, whatever of it is live: nobody reaches it any more, and all of it is cancelled. What
+    ends later starts nothing, and goes with the rest; its webhook is told. The caller has locked it and those below
+    it."""
+    conn.run(GIVE_UP, {"id": conversation_id, "at": conn.now()})
+    cancel.cancel_all(conn, conversation_id)
+
+
 @operation
 def remove_conversation(conn: Connection, conversation_id: str, limit: int = BATCH) -> bool:
     """Removes some of a conversation whose time is over; whether it is to be called again.
 
-    While something of it is live (a turn, a task, a webhook that was not told), it gets another ten minutes.
+    While something of it is live (a turn, a task, a webhook that was not told), it gets another ten minutes; one that
+    was given up is looked at again soon, and what was filed since is cancelled.
     """
+    found = conn.one(EXPIRY, {"id": conversation_id})
+    given_up = found is not None and found[1] == GIVEN_UP
+    if given_up and conn.one(LIVE, {"id": conversation_id}):
+        cancel.cancel_all(conn, conversation_id)  # it locks more than this conversation, all in their order
     rows.lock_conversations(conn, [conversation_id])
     found = conn.one(EXPIRY, {"id": conversation_id})
     if found is None or found[0] is None or found[0] > conn.now():
         return False
     if conn.one(LIVE, {"id": conversation_id}) or conn.one(UNTOLD, {"id": conversation_id}):
-        conn.run(SET_EXPIRY, {"id": conversation_id, "at": conn.now() + UNSTORED_SECONDS})
+        pause = STOPPING_SECONDS if given_up else UNSTORED_SECONDS
+        conn.run(SET_EXPIRY, {"id": conversation_id, "at": conn.now() + pause})
         return False
     for chosen, removed in NUMBERED:
         numbers = conn.all(chosen, {"id": conversation_id, "limit": limit})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from ..tasks.states import TERMINAL, Action, Status
@@ -25,6 +27,14 @@ CHILDREN: Statement = Statement(
     .where(task.c.parent_id == p("id"), task.c.kind != word("turn"), rows.IS_LIVE)
     .order_by(task.c.id)
 )
+LIVE_OF: Statement = Statement(
+    sa.select(task.c.id).where(task.c.conversation_id == p("id"), rows.IS_LIVE).order_by(task.c.id)
+)
+ASK_TURNS: Statement = Statement(  # those that have not had their turn end when it comes
+    sa.update(turn)
+    .where(turn.c.conversation_id == p("id"), turn.c.status.in_([word("queued"), word("in_progress")]))
+    .values(cancel_requested=1)
+)
 
 
 @operation
@@ -37,24 +47,36 @@ def cancel_task(conn: Connection, task_id: str, tenant: str) -> TaskRow:
     found = tenants.owned(rows.read(conn, task_id), tenant)
     if found is None or found["kind"] == "turn":
         raise TaskNotFound(task_id)
-    family = _family(conn, task_id)
-    while True:
-        locked = rows.lock_with_conversations(conn, [*family, *_waiters(conn, family)])
-        grown = _family(conn, task_id)
-        if len(grown) == len(family):
-            break
-        family = grown  # a child was filed before its parent was locked; now none can be
-    for one in family:
-        if one in locked:
-            _ask(conn, locked[one])
+    for row in _locked(conn, lambda: [task_id]):
+        _ask(conn, row)
     return rows.read(conn, task_id) or found
 
 
-def _family(conn: Connection, task_id: str) -> list[str]:
-    """The task and what it has filed, directly or not, that is live: parents first."""
-    found = [task_id]
+def cancel_all(conn: Connection, conversation_id: str) -> None:
+    """Asks for everything of a conversation that is live to be cancelled, and for what waits in its inbox; what was
+    asked before is left alone."""
+    for row in _locked(conn, lambda: [str(one) for (one,) in conn.all(LIVE_OF, {"id": conversation_id})]):
+        if not row["cancel_requested"]:
+            _ask(conn, row)
+    conn.run(ASK_TURNS, {"id": conversation_id})
+
+
+def _locked(conn: Connection, roots: Callable[[], list[str]]) -> list[TaskRow]:
+    """These tasks and what they have filed, directly or not, that is live: parents first. All are locked, after their
+    conversations."""
+    family = _family(conn, roots())
+    while True:
+        locked = rows.lock_with_conversations(conn, [*family, *_waiters(conn, family)])
+        grown = _family(conn, roots())
+        if set(grown) <= set(family):
+            return [locked[one] for one in family if one in locked]
+        family = grown  # a child was filed before its parent was locked; now none can be
+
+
+def _family(conn: Connection, roots: list[str]) -> list[str]:
+    found = list(roots)
     for one in found:
-        found += [str(child) for (child,) in conn.all(CHILDREN, {"id": one})]
+        found += [str(child) for (child,) in conn.all(CHILDREN, {"id": one}) if child not in found]
     return found
 
 

@@ -18,9 +18,14 @@ from .tables import Conversation, Turn
 
 conversation, turn = table(Conversation), table(Turn)
 
+GIVEN_UP: Final = -1  # the limit of unattended turns of a conversation that was deleted while something of it was live
+UNSTORED_SECONDS: Final = 600.0  # that a conversation which is not stored outlives its connection
 READ_CONVERSATION: Statement = Statement(
     sa.select(conversation.c.id).where(
-        conversation.c.id == p("id"), tenants.of(conversation), conversation.c.parent_task.is_(None)
+        conversation.c.id == p("id"),
+        tenants.of(conversation),
+        conversation.c.parent_task.is_(None),
+        conversation.c.unattended_limit >= 0,  # it was not given up
     )
 )
 INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
@@ -35,7 +40,6 @@ SET_EXPIRY: Statement = Statement(
     .values(kept_until=p("at"))
 )
 CONVERSATION_DEFAULTS: Final = defaults(Conversation)
-UNSTORED_SECONDS: Final = 600.0  # that a conversation which is not stored outlives its connection
 
 
 def create_conversation(

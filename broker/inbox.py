@@ -40,7 +40,7 @@ conversation, entry, turn = table(Conversation), table(InboxEntry), table(Turn)
 
 COUNT_INPUT: Statement = Statement(
     sa.update(conversation)
-    .where(conversation.c.id == p("id"))
+    .where(conversation.c.id == p("id"), conversation.c.unattended_limit >= 0)  # it was not given up
     .values(last_input=conversation.c.last_input + 1, waiting_inputs=conversation.c.waiting_inputs + p("from_client"))
     .returning(conversation.c.last_input, conversation.c.waiting_inputs, conversation.c.last_cursor)
 )

@@ -34,9 +34,9 @@ class Conversation(Base, table=True):
     meta: str = "{}"  # JSON: the client's metadata
     parent_task: str | None = None  # the delegated run that this conversation belongs to
     desk: str = ""  # whose turns these are
-    unattended_limit: int = 8  # turns in a row that notices may start
+    unattended_limit: int = 8  # turns in a row that notices may start; -1: it was given up while something was live
     stored: int = 1
-    kept_until: float | None = None  # of one that is not stored, on the database's clock; put off by its connection
+    kept_until: float | None = None  # of one that is not stored, on the database's clock; its connection puts it off
     created_at: float = 0.0
 
     last_cursor: int = 0  # of the event log

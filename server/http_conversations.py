@@ -37,9 +37,10 @@ async def update(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    """Deletes a conversation with everything that belongs to it. Nothing of it may be live."""
+    """Deletes a conversation with everything that belongs to it. Nothing of it may be live, unless ``cancel=true``:
+    then that is cancelled, and nobody hears of it."""
     conversation_id = call.path("conversation_id")
-    await call.session.delete_conversation(conversation_id)
+    await call.session.delete_conversation(conversation_id, cancel=call.flag("cancel"))
     return answer({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
 
 

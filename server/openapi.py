@@ -34,6 +34,10 @@ PARAMETERS: Final[Mapping[str, dict[str, Any]]] = {
     "after": {"schema": {"type": "string"}, "description": "The id of the entry before the first one."},
     "include": {"schema": {"type": "array", "items": {"type": "string"}}, "description": "Taken, and changes nothing."},
     "conversation": {"schema": {"type": "string"}},
+    "cancel": {
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "description": "What is live is cancelled.",
+    },
     "days": {"schema": {"type": "integer", "minimum": 1, "maximum": 366, "default": 7}},
     "status": {"schema": {"type": "string"}, "description": "A state of tasks, or `live`."},
     "stream": {"schema": {"type": "string", "enum": ["true", "false"]}, "description": "Its events instead."},
@@ -83,7 +87,9 @@ DESCRIBED: Final[Mapping[str, Described]] = {
     "POST /v1/conversations": Described(CONVERSATION, wire.CreateConversation),
     "GET /v1/conversations/{conversation_id}": Described(CONVERSATION),
     "POST /v1/conversations/{conversation_id}": Described(CONVERSATION, wire.UpdateConversation),
-    "DELETE /v1/conversations/{conversation_id}": Described("openai.types.conversations:ConversationDeletedResource"),
+    "DELETE /v1/conversations/{conversation_id}": Described(
+        "openai.types.conversations:ConversationDeletedResource", None, ("cancel",)
+    ),
     "GET /v1/conversations/{conversation_id}/items": Described(ITEMS, None, PAGING),
     "POST /v1/conversations/{conversation_id}/items": Described(ITEMS, wire.AddItems),
     "GET /v1/conversations/{conversation_id}/items/{item_id}": Described(

@@ -201,9 +201,10 @@ class Session:
         """Gives a conversation other metadata. Raises ConversationNotFound."""
         return await self.database.write(conversation_items.update_conversation, conversation_id, self.tenant, metadata)
 
-    async def delete_conversation(self, conversation_id: str) -> None:
-        """Removes a conversation and everything of it. Raises ConversationNotFound, ConversationBusy."""
-        await self.database.write(deletion.delete_conversation, conversation_id, self.tenant)
+    async def delete_conversation(self, conversation_id: str, *, cancel: bool = False) -> None:
+        """Removes a conversation and everything of it; ``cancel``: what is live is cancelled. Raises
+        ConversationNotFound, ConversationBusy."""
+        await self.database.write(deletion.delete_conversation, conversation_id, self.tenant, cancel=cancel)
 
     async def items(self, conversation_id: str, *, after: str, limit: int, newest_first: bool) -> list[dict[str, Any]]:
         """A page of a conversation's items as they are shown. Raises ConversationNotFound, ItemNotFound."""

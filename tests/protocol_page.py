@@ -69,7 +69,9 @@ inside events only what matters here is shown.
   kept there, as in the API; what goes on from a stored response with `previous_response_id` is kept out of its
   conversation, in a fork that is removed.
 - Deleting a response forgets it and its events; its items stay in the conversation, as in the API. Deleting a
-  conversation removes everything in it. What is live is not deleted: `409 conversation_busy`.
+  conversation removes everything in it. What is live is not deleted: `409 conversation_busy`. With `?cancel=true` the
+  conversation is gone at once, its tasks and responses are cancelled, their ends are told to nobody, and what is left
+  of them is removed when the last has stopped; until then `GET /v1/tasks/{id}` shows them.
 - Chat completions name their conversation by the dialog that they send again, or by
   `metadata["frontdesk:conversation"]`; the answer's header `frontdesk-conversation` says which it was.
 - Errors: over WebSocket `{"type": "error", "status", "error": {type, code, message, param}}`; over HTTP the status and

@@ -195,6 +195,31 @@ async def test_a_deleted_conversation_is_gone_with_everything_in_it(house: House
         assert caught.value.code == code
 
 
+async def test_a_conversation_is_deleted_with_a_task_that_runs(house: House, client: AsyncOpenAI) -> None:
+    house.lines["file two"] = (file_errand("given up"), "filed")
+    made = await client.conversations.create()
+    response = await ask(client, "file two", made.id)
+    (task,) = (await client.get(f"/tasks?conversation={made.id}", cast_to=dict[str, Any]))["data"]
+    await house.gates["given up"].reached()
+    with pytest.raises(openai.BadRequestError, match="cancel"):
+        await client.conversations.delete(made.id, extra_query={"cancel": "yes"})
+    deleted = await client.conversations.delete(made.id, extra_query={"cancel": "true"})
+    assert (deleted.id, deleted.deleted) == (made.id, True)
+    for gone, code in (
+        (client.conversations.retrieve(made.id), "conversation_not_found"),
+        (client.conversations.delete(made.id, extra_query={"cancel": "true"}), "conversation_not_found"),
+        (client.responses.retrieve(response.id), "response_not_found"),
+        (ask(client, "still there?", made.id), "conversation_not_found"),
+    ):
+        with pytest.raises(openai.NotFoundError) as caught:
+            await gone
+        assert caught.value.code == code
+    found = await client.get(f"/tasks/{task['id']}", cast_to=dict[str, Any])
+    while found["status"] not in ("cancelled", "succeeded"):
+        found = await client.get(f"/tasks/{task['id']}", cast_to=dict[str, Any])
+    assert found["status"] == "cancelled"
+
+
 async def until_idle(client: AsyncOpenAI, conversation: str) -> None:
     """A response that waits for its turn has ended: what was before it has too."""
     await ask(client, "idle now?", conversation)
