@@ -80,6 +80,8 @@ def parameters_of(function: Any, *, name: str, context_types: tuple[type, ...], 
         if mark is not None:
             _check_hidden(name, parameter)
             hidden[parameter.name] = mark
+        elif _marks_inside(annotation):
+            raise InvalidOption(f"{name}: Hidden marks a part of {parameter.name!r}; it hides a whole parameter only")
         elif not _is_context(annotation, context_types):
             filled += _filled(parameter, annotation)
         elif context is None:
@@ -121,7 +123,19 @@ def _field(name: str, annotation: Any, required: bool) -> Parameter:
 
 
 def _hidden(annotation: Any) -> Hidden | None:
-    return next((one for one in extras(annotation) if isinstance(one, Hidden)), None)
+    """The mark of a hidden parameter, also of one that may be None; ``Hidden`` without brackets is one too."""
+    annotation = getattr(annotation, "__value__", annotation)  # a `type` alias
+    for one in extras(annotation):
+        if one is Hidden or isinstance(one, Hidden):
+            return one if isinstance(one, Hidden) else Hidden()
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return next((mark for one in get_args(annotation) if (mark := _hidden(one)) is not None), None)
+    return None
+
+
+def _marks_inside(annotation: Any) -> bool:
+    """Whether a part of what the model would fill is marked as hidden."""
+    return any(_hidden(one) is not None or _marks_inside(one) for one in get_args(annotation))
 
 
 def _check_hidden(name: str, parameter: inspect.Parameter) -> None:

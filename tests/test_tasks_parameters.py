@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, NotRequired, Required, TypeVar, cast
 
 import pytest
 from pydantic import Field
-from typing_extensions import ReadOnly, TypedDict, Unpack
+from typing_extensions import ReadOnly, TypeAliasType, TypedDict, Unpack
 
 from frontdesk.tasks.errors import ArgumentsError, InvalidOption
 from frontdesk.tasks.hidden import Hidden, MissingDependency
@@ -189,6 +189,31 @@ def test_a_model_is_told_nothing_of_them() -> None:
         "additionalProperties": False,
     }
     assert signature.description == "Orders an item."
+
+
+MARKED = [
+    Annotated[str, Hidden], Annotated[str, Hidden()] | None, Annotated[str | None, Hidden],
+    Annotated[Annotated[str, Hidden()] | None, "a name"], TypeAliasType("Name", Annotated[str, Hidden()]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("marked", MARKED, ids=str)
+async def test_a_mark_hides_wherever_people_put_it(marked: Any) -> None:
+    def use(item: str, name: Any = None) -> list[Any]:
+        return [item, name]
+
+    use.__annotations__["name"] = marked
+    signature = signature_of(use, context_types=(Context,))
+    assert list(signature.schema["properties"]) == ["item"]
+    arguments = await injected(signature, '{"item": "pen"}', Context(Shop("corner")))
+    assert signature.call(use, arguments) == ["pen", "corner"]
+
+
+def test_a_mark_of_a_part_is_refused() -> None:
+    def use(names: list[Annotated[str, Hidden()]]) -> None: ...
+
+    with pytest.raises(InvalidOption, match="hides a whole parameter only"):
+        signature_of(use, context_types=(Context,))
 
 
 @pytest.mark.parametrize("name", ["name", "tenant", "shouted", "colour", "context"])
