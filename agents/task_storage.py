@@ -129,8 +129,8 @@ def _about(
     conn: Connection, ref: Ref, batch: Batch, slot: Slot, task_id: str, act: Callable[[TaskRow], CallOutput]
 ) -> CallOutput:
     """Does something with a task, in one commit with the output of the call that asks for it."""
-    child = turns.of_task(conn, task_id)
-    others = () if child is None else (child["conversation_id"],)
+    child, found = turns.of_task(conn, task_id), rows.read(conn, task_id)
+    others = (None if child is None else child["conversation_id"], None if found is None else found["conversation_id"])
     queue.held_row(conn, ref.claim, ref.conversation_id, *others, also=[task_id])
     row = rows.lock_now(conn, [task_id])[task_id]
     output = act(row)

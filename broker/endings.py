@@ -13,11 +13,12 @@ from ..tasks.table import DurableCall, Task, Wait
 from . import deliveries, line, rows, turns
 from .connection import Connection
 from .events import drop_deltas
-from .notices import finished
+from .notices import asked, finished
 from .rows import TaskRow
-from .statements import Statement, p, table
+from .statements import Statement, p, table, word
+from .tables import InboxEntry, Turn
 
-task, wait, durable = table(Task), table(Wait), table(DurableCall)
+task, wait, durable, entry, turn = (table(one) for one in (Task, Wait, DurableCall, InboxEntry, Turn))
 
 END: Statement = Statement(
     sa.update(task)
@@ -38,6 +39,25 @@ DECREMENT: Statement = Statement(
     .where(task.c.id == p("id"))
     .values(waits_left=task.c.waits_left - 1)
     .returning(task.c.waits_left, task.c.status)
+)
+UNREAD: Statement = Statement(
+    sa.select(entry.c.target_id).where(entry.c.conversation_id == p("id"), entry.c.taken_by.is_(None))
+)
+OVER: Statement = Statement(  # the conversations of its runs that are over
+    sa.select(turn.c.conversation_id)
+    .join(task, task.c.id == turn.c.task_id)
+    .where(task.c.conversation_id == p("id"), task.c.kind == word("agent"), task.c.finished_at.is_not(None))
+)
+ASKING: Statement = Statement(  # with a question of their own that nobody has answered
+    sa.select(task)
+    .where(
+        task.c.conversation_id == p("id"),
+        task.c.waiting_for == word("answer"),
+        sa.select(durable.c.position)
+        .where(durable.c.task_id == task.c.id, durable.c.kind == word("ask"), durable.c.done == 0)
+        .exists(),
+    )
+    .order_by(task.c.created_at, task.c.id)
 )
 FORGET_CALLS: Statement = Statement(sa.delete(durable).where(durable.c.task_id == p("id")))
 
@@ -104,6 +124,27 @@ def end(
         if row["conversation_id"] is not None and (row["progress"] is not None or row["message"]):
             drop_deltas(conn, row["conversation_id"], row["id"])
         finished(conn, row)
+        if row["kind"] == "agent" and action is not Action.CANCEL:
+            _leave_questions(conn, row["id"])
+
+
+def _leave_questions(conn: Connection, task_id: str) -> None:
+    """What a run's tasks still ask, and what it has not read, is told to whoever is above it: it is over. So is what is
+    asked below runs of its own that are over: it was told of that.
+    """
+    run = turns.of_task(conn, task_id)
+    if run is None:
+        return
+    below, unread = [str(run["conversation_id"])], set[str]()
+    for one in below:
+        unread |= {str(about) for (about,) in conn.all(UNREAD, {"id": one})}
+        below += [str(found[0]) for found in conn.all(OVER, {"id": one})]
+    for one in below:
+        for asking in conn.all(ASKING, {"id": one}):
+            row = rows.as_dict(asking)
+            if row["id"] not in unread:
+                asked(conn, row)
+    turns.advance(conn, below[0])
 
 
 def _release_waiters(conn: Connection, task_id: str) -> None:

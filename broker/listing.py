@@ -7,7 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from ..tasks import states
-from . import rows, tenants
+from . import rows, tenants, turns
+from .climbing import BETWEEN
 from .connection import Connection
 from .errors import TaskNotFound
 from .rows import TaskRow, as_dict, task
@@ -53,7 +54,13 @@ LIVE_OF: Statement = Statement(sa.select(sa.func.count()).where(task.c.conversat
 
 
 def find(conn: Connection, conversation_id: str, label: str) -> TaskRow | None:
-    """A task of this conversation by its label (in any case) or its id."""
+    """A task of this conversation by its label (in any case) or its id; ``T1.T3`` is task T3 of the run that is T1."""
+    first, dot, below = label.partition(BETWEEN)
+    if dot:
+        run = find(conn, conversation_id, first)
+        child = None if run is None else turns.of_task(conn, run["id"])
+        found = None if child is None else find(conn, child["conversation_id"], below)
+        return None if found is None else {**found, "label": label.strip().upper()}
     found = rows.by_label(conn, conversation_id, label.strip().upper())
     if found is None:
         found = rows.read(conn, label)

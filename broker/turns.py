@@ -11,9 +11,10 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 
 from ..tasks.request import new_id
-from ..tasks.states import Action, Status
+from ..tasks.states import TERMINAL, Action, Status
 from ..tasks.table import Task, Wait
 from . import line
+from .climbing import climb
 from .connection import Connection, Row
 from .rows import IS_LIVE, TaskRow, as_dict, change, insert
 from .statements import Statement, defaults, insert_row, p, table, word
@@ -151,7 +152,7 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
 
     A parked turn is woken by new input; an idle conversation's next input gets its turn: steers first, then creates in
     their order, then notices while no more than the limit of unattended turns have followed each other. A delegated
-    run's conversation has only that run.
+    run's conversation has only that run; what it is told when the run is over goes up (`climbing`).
     """
     conn.publish(InputArrived(conversation_id))
     found = None if idle else live(conn, conversation_id)
@@ -164,7 +165,7 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
         return
     tenant, desk, agent, parent_task, unattended, limit, head, *_ = about
     if parent_task is not None:
-        _wake_delegated(conn, str(parent_task))
+        _tell_run(conn, conversation_id, str(parent_task))
         return
     following = _next(conn, conversation_id)
     if following is None:
@@ -187,12 +188,16 @@ def _next(conn: Connection, conversation_id: str) -> Row | None:
     return min(conn.all(NEXT_INPUT, {"id": conversation_id}), key=lambda found: ORDER[found[0]], default=None)
 
 
-def _wake_delegated(conn: Connection, task_id: str) -> None:
+def _tell_run(conn: Connection, conversation_id: str, task_id: str) -> None:
+    """A delegated run is woken; for one that is over, whoever is above it is told."""
     row = conn.one(READ_TASK, {"id": task_id})
-    if row is not None:
-        found = as_dict(row)
-        if found["status"] == Status.WAITING:
-            wake(conn, found)
+    found = None if row is None else as_dict(row)
+    if found is None:
+        return
+    if found["status"] == Status.WAITING:
+        wake(conn, found)
+    elif found["status"] in TERMINAL and (above := climb(conn, conversation_id, found)) is not None:
+        advance(conn, above)
 
 
 def _start(conn: Connection, response_id: str, desk: str, tenant: str, conversation_id: str, priority: int) -> None:
