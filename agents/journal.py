@@ -23,6 +23,7 @@ from .model import FunctionCall, Usage
 from .past import Past
 from .response import About, Outcome, Progress, Verdict, spent_by
 from .results import KEPT, Piece, kept_of
+from .summaries import Summary, visible
 from .transcript import Form, Transcript
 
 log = logging.getLogger("frontdesk.journal")
@@ -62,6 +63,7 @@ class Journal(Transcript):
         self._failure: Exception | None = None
         self._clock = time.monotonic()
         self._counted = spent_by(self.progress, usage)
+        self.summary: Summary | None = None  # of items of this response, and all before it
 
     @property
     def has_failed(self) -> bool:
@@ -75,6 +77,19 @@ class Journal(Transcript):
         super().say(agent, text)
         if self._spawn is not None:
             self._start_flushing(self._spawn)
+
+    def summarise(self, summary: Summary) -> None:
+        """From now on models are shown this summary of what it stands for."""
+        if summary.item_id in self._places:
+            self.summary = summary
+        else:
+            self.past.summarise(summary)
+
+    def shown(self) -> list[StoredItem]:
+        """What models are shown of everything that was said."""
+        if self.summary is None:
+            return [*self.past.visible, *self.items]
+        return visible([*self.past.items, *self.items], self.summary)
 
     def spent(self) -> Spending:
         """What this turn has used until now, the time since its last commit too."""

@@ -25,6 +25,7 @@ from .limits import Reached, of_turn, too_many
 from .model import JSON, FunctionCall
 from .owed import requests_of
 from .response import Outcome
+from .shortening import Shortening
 from .step import Answer, Kind, OpenCall, decide
 from .team import Team
 from .telling import Telling
@@ -63,11 +64,13 @@ class TurnLoop:
         tasks: TaskTools | None = None,
         boundary: Boundary | None = None,
         budgets: Budgets | None = None,
+        shortening: Shortening | None = None,
         unanswered: frozenset[str] = frozenset(),
         has_client: bool = True,
     ) -> None:
         self._has_client = has_client
         self._team, self._journal, self._boundary, self._budgets = team, journal, boundary, budgets
+        self._shortening = shortening
         self._telling = Telling(tuple(team.options.hooks), journal)
         self._asking = Asking(team, journal, self._telling, unanswered=unanswered)
         names = self._asking.client_names
@@ -121,6 +124,8 @@ class TurnLoop:
             limit = await self._limit()
             if limit is not None:
                 return await self._stop(limit)
+            if self._shortening is not None:
+                await self._shortening.before_request()
             reply = await self._checking.reply()
         except ModelError as error:
             log.error("%s", error)

@@ -76,9 +76,9 @@ class Requests:
         """
         past, own = self._journal.past, self._journal.items
         if catalog.filters:
-            return model_items(filtered(catalog, [*past.visible, *own]), model=model, pending=self._unanswered)
-        if self._unanswered or reaches_back(own):
-            return model_items([*past.visible, *own], model=model, pending=self._unanswered)
+            return model_items(filtered(catalog, self._journal.shown()), model=model, pending=self._unanswered)
+        if self._unanswered or reaches_back(own) or self._journal.summary is not None:
+            return model_items(self._journal.shown(), model=model, pending=self._unanswered)
         return past.shown_to(model) + model_items(own, model=model)
 
 

@@ -2,7 +2,8 @@
 model that writes one is asked. Pure.
 
 A summary takes nothing away: the items stay where they are, for clients, for forks and for the next summary. It stands
-for whole responses, and never for a call that still waits for its output or for somebody's approval.
+for whole responses, and whole steps of one that is running, and never for a call that still waits for its output or for
+somebody's approval.
 """
 
 from __future__ import annotations
@@ -68,17 +69,34 @@ def visible(items: Sequence[StoredItem], summary: Summary | None) -> list[Stored
     return [text, *(one for one in items[:place] if one.id in open_ids), *items[place:]]
 
 
-def older(items: Sequence[StoredItem], *, keep: int) -> Sequence[StoredItem]:
-    """The first of these items, whole responses, that the next summary is to stand for; about ``keep`` tokens of the
-    newest are left.
+def done_with(items: Sequence[StoredItem], running: str) -> list[StoredItem]:
+    """Those of these items that do not change any more: all before the newest step of the response that is running, and
+    before a call of it that has no output yet.
     """
-    responses = [list(group) for _, group in groupby(items, key=lambda one: one.response_id)]
+    newest = max((one.step for one in items if one.response_id == running), default=0)
+    found: list[StoredItem] = []
+    for one in items:
+        if one.response_id == running and (one.step >= newest or one.status == "in_progress"):
+            break
+        found.append(one)
+    return found
+
+
+def older(items: Sequence[StoredItem], *, keep: int, running: str = "") -> Sequence[StoredItem]:
+    """The first of these items, whole responses, and whole steps of the one that is running, that the next summary is
+    to stand for; about ``keep`` tokens of the newest are left.
+    """
+
+    def part(one: StoredItem) -> tuple[str, int]:
+        return one.response_id, one.step if one.response_id == running else 0
+
+    parts = [list(group) for _, group in groupby(items, key=part)]
     count = len(items)
-    for number, response in enumerate(reversed(responses)):
-        keep -= estimated(one.body for one in response)
+    for number, newest in enumerate(reversed(parts)):
+        keep -= estimated(one.body for one in newest)
         if number and keep < 0:
             break
-        count -= len(response)
+        count -= len(newest)
     return items[:count]
 
 

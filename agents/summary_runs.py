@@ -17,7 +17,7 @@ from .compaction import Compaction
 from .errors import ModelError
 from .history import StoredItem
 from .model import Model
-from .summaries import Summary, older, pieces, told
+from .summaries import Summary, done_with, older, pieces, told
 from .summary_storage import Settled, Written
 from .team import Team
 
@@ -41,7 +41,7 @@ class SummaryRuns:
             await self._nothing(run)
             return
         found = await self._items(run, conversation_id, settled)
-        chosen = older(found, keep=compaction.keep)
+        chosen = older(found, keep=compaction.keep, running=settled.running)
         lines = told(chosen)
         if not lines:
             await self._nothing(run)
@@ -75,7 +75,7 @@ class SummaryRuns:
         while page.items:
             found += page.items
             page = await run.database.read(items.between, conversation_id, page.last, settled.last_item)
-        return [one for one in found if one.response_id != settled.running]
+        return done_with(found, settled.running)
 
     async def _nothing(self, run: Run) -> None:
         """There is nothing to summarise: all of it is new, or gone."""

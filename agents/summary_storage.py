@@ -13,13 +13,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ..broker import queue, turns, usage
+from ..broker import queue, usage
 from ..broker.connection import Connection
 from ..broker.endings import end
 from ..broker.failpoints import operation
 from ..broker.rows import Claim
-from ..broker.statements import Statement, insert_row, p, table
-from ..broker.tables import Conversation
+from ..broker.statements import Statement, insert_row, p, table, word
+from ..broker.tables import Conversation, Turn
 from ..tasks.request import TaskRequest
 from ..tasks.states import Action
 from .events import encoded
@@ -31,7 +31,7 @@ from .table import Item, StoredSummary
 ATTEMPTS: Final = 4
 PRIORITY: Final = 10  # before tasks that nobody has ranked: a conversation may be close to what its model can read
 
-conversation, item, stored = table(Conversation), table(Item), table(StoredSummary)
+conversation, item, stored, turn = table(Conversation), table(Item), table(StoredSummary), table(Turn)
 
 READ: Statement = Statement(
     sa.select(stored.c.position, stored.c.item_id, stored.c.text).where(
@@ -40,6 +40,9 @@ READ: Statement = Statement(
 )
 SETTLED: Statement = Statement(
     sa.select(conversation.c.last_item, conversation.c.summarised).where(conversation.c.id == p("id"))
+)
+RUNNING: Statement = Statement(
+    sa.select(turn.c.id).where(turn.c.conversation_id == p("id"), turn.c.status == word("in_progress"))
 )
 POSITION: Statement = Statement(
     sa.select(item.c.position).where(item.c.conversation_id == p("conversation_id"), item.c.id == p("id"))
@@ -71,8 +74,8 @@ def task_name(desk: str) -> str:
 
 
 @operation
-def file_summary(conn: Connection, desk: str, tenant: str, conversation_id: str, agent: str) -> None:
-    """Has a summary of a conversation written, unless that is under way."""
+def file_summary(conn: Connection, desk: str, tenant: str, conversation_id: str, agent: str) -> int:
+    """Has a summary of a conversation written, unless that is under way; up to which position there is one now."""
     request = TaskRequest(
         name=task_name(desk),
         title="Summary of a long conversation",
@@ -84,14 +87,24 @@ def file_summary(conn: Connection, desk: str, tenant: str, conversation_id: str,
         announce="none",
     )
     queue.file(conn, request, queue.Origin(tenant=tenant))
+    row = conn.one(SETTLED, {"id": conversation_id})
+    return 0 if row is None else int(row[1])
+
+
+def newest(conn: Connection, conversation_id: str) -> Summary | None:
+    """The last summary of a conversation. Reads only."""
+    row = conn.one(SETTLED, {"id": conversation_id})
+    return None if row is None else read(conn, conversation_id, int(row[1]))
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How far a history does not change any more: up to a position, but for the response that is running."""
+    """How far a history does not change any more: up to a position, but for the newest step of the response that is
+    running, a turn's or a delegated run's.
+    """
 
     last_item: int
-    running: str  # the response's id; empty when the conversation is idle
+    running: str  # the response's id; empty when none is
     summary: Summary | None
 
 
@@ -100,9 +113,8 @@ def settled(conn: Connection, conversation_id: str) -> Settled | None:
     row = conn.one(SETTLED, {"id": conversation_id})
     if row is None:
         return None
-    live = [turns.of_task(conn, one) for one in turns.live_id(conn, conversation_id)]
-    running = next((str(one["id"]) for one in live if one is not None), "")
-    return Settled(int(row[0]), running, read(conn, conversation_id, int(row[1])))
+    running = conn.one(RUNNING, {"id": conversation_id})
+    return Settled(int(row[0]), "" if running is None else str(running[0]), read(conn, conversation_id, int(row[1])))
 
 
 def read(conn: Connection, conversation_id: str, position: int) -> Summary | None:

@@ -12,11 +12,10 @@ import anyio
 from pydantic_core import from_json
 
 from ..broker import queue
-from ..broker.errors import DatabaseError
 from ..broker.runs import Run
 from ..tasks.errors import FrontdeskError
 from ..tasks.states import Action
-from . import items, storage, summary_storage
+from . import items, storage
 from .arrivals import Arrivals, Boundary, enter
 from .batch import Ref
 from .budgets import DurableBudgets
@@ -30,9 +29,10 @@ from .nested_calls import NestedCalls
 from .past import Past, Pasts
 from .questions import may_ask
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
+from .shortening import Shortening
 from .storage import Opening
 from .stores import DurableStore
-from .summaries import is_too_long
+from .summaries import Summary
 from .task_calls import TaskCalls
 from .team import Team
 from .telling import Telling
@@ -50,6 +50,7 @@ class Opened:
     opening: Opening
     past: Past
     items: list[StoredItem]  # of its own: a run before this one made them
+    summary: Summary | None  # of some of them, and all before
 
 
 class TurnRuns:
@@ -73,29 +74,15 @@ class TurnRuns:
         store, journal = await self._begin(run, opened)
         if journal.progress.waits:
             arrivals.hear()
+        shortening = Shortening(run, journal, self._team, opening.desk)
         try:
-            over = await self._go_on(run, opening, store, journal, arrivals)
+            over = await self._go_on(run, opening, store, journal, arrivals, shortening)
         finally:
             with anyio.CancelScope(shield=True):
                 await journal.settle()
         self._pasts.keep(store.ref.conversation_id, opened.past)
         if over == "finished" and run.claim.kind == "turn":
-            await self._file_summary(run, opening, journal)
-
-    async def _file_summary(self, run: Run, opening: Opening, journal: Journal) -> None:
-        """Has a conversation that has become long summarised, beside its next turns. It has been answered: what goes
-        wrong here is made up for at the end of the next turn.
-        """
-        agent = self._team.catalogs[journal.progress.path[-1]].agent
-        compaction = agent.compaction or self._team.options.compaction
-        shown = (one.body for one in (*journal.past.visible, *journal.items))
-        if compaction is None or not is_too_long(compaction, journal.last_usage, shown):
-            return
-        of = opening.desk, run.claim.tenant, opening.turn["conversation_id"], agent.name
-        try:
-            await run.database.write(summary_storage.file_summary, *of)
-        except DatabaseError as error:
-            log.warning("a summary of a long conversation could not be filed: %s", error)
+            await shortening.at_end()
 
     async def _open(self, run: Run) -> Opened | None:
         """The turn; None when its conversation was deleted, and then its task has been ended."""
@@ -116,9 +103,10 @@ class TurnRuns:
         own = [one for one in found if one.response_id == opening.turn["id"]]
         before = found[: len(found) - len(own)]  # they are the last ones
         past.extend(before, counted=opening.counted - len(own) - past.counted, size=size)
-        if opening.summarised != past.summarised:
+        of_own = opening.summary is not None and any(one.id == opening.summary.item_id for one in own)
+        if opening.summarised != past.summarised and not of_own:
             past.summarise(opening.summary)
-        return Opened(opening, past, own)
+        return Opened(opening, past, own, opening.summary if of_own else None)
 
     async def _begin(self, run: Run, opened: Opened) -> tuple[DurableStore, Journal]:
         """The first commit of a run: what came in, and what a crash left half said.
@@ -172,7 +160,7 @@ class TurnRuns:
         progress = Progress(**from_json(turn["state"]))
         if not progress.path or progress.path[-1] not in self._team.catalogs:
             progress.path.append(self._first_agent(opening))
-        return Journal(
+        journal = Journal(
             about,
             store,
             opened.items,
@@ -182,6 +170,9 @@ class TurnRuns:
             usage=Usage(**from_json(turn["usage"])),
             spawn=run.spawn,
         )
+        if opened.summary is not None:
+            journal.summarise(opened.summary)
+        return journal
 
     def _first_agent(self, opening: Opening) -> str:
         """Who takes the turn: whom the client named, else the conversation's agent, else the entry agent."""
@@ -193,7 +184,13 @@ class TurnRuns:
         return self._entry
 
     async def _go_on(
-        self, run: Run, opening: Opening, store: DurableStore, journal: Journal, arrivals: Arrivals
+        self,
+        run: Run,
+        opening: Opening,
+        store: DurableStore,
+        journal: Journal,
+        arrivals: Arrivals,
+        shortening: Shortening,
     ) -> Over:
         claim = run.claim
         nested = NestedCalls(run, store, journal)
@@ -215,6 +212,7 @@ class TurnRuns:
             tasks=TaskCalls(run, store, journal, arrivals, lambda: loop.catalog, options),
             boundary=Boundary(arrivals, store.ref, journal),
             budgets=DurableBudgets(run, store.ref, journal, options),
+            shortening=shortening,
             unanswered=journal.past.unanswered if opening.turn["started_by"] == "notice" else frozenset(),
             has_client=claim.kind != "agent",
         )

@@ -343,5 +343,5 @@ async def test_the_offline_model_still_knows_its_tasks_when_their_filing_is_summ
 
 def test_a_database_holds_summaries_of_its_own_desk(database: Database) -> None:
     filed_twice = [database.write_blocking(file_summary, "desk", "", "conv_1", "triage") for _ in range(2)]
-    assert filed_twice == [None, None]
+    assert filed_twice == [0, 0], "there is none yet"
     assert len(database.read_blocking(writing)) == 1
