@@ -1,4 +1,5 @@
-"""What a worker clears away beside its work: the event log beyond what is kept, and conversations whose time is over.
+"""What a worker clears away beside its work: the event log beyond what is kept, conversations whose time is over, and
+what tenants used long ago.
 
 Each commit is small, and between two of them others have their turn. Every worker goes round all conversations from a
 place of its own, so it does not matter how long one lives, or how many there are.
@@ -11,6 +12,7 @@ import logging
 
 import anyio
 
+from ..broker import usage
 from ..broker.database import Database
 from ..broker.errors import DatabaseClosed, DatabaseError
 from ..broker.retention import Keep, overdue, shorten_log
@@ -29,6 +31,7 @@ class Clearing:
     def __init__(self, database: Database, keep: Keep | None = None, *, period: float = PERIOD) -> None:
         self._database, self._keep, self._period = database, keep or Keep(), period
         self._place = new_id("conv")  # somewhere among all ids
+        self._tenant = usage.FIRST_TENANT
 
     async def run(self, draining: asyncio.Event) -> None:
         """Returns when the database is closed, or ``draining`` is set."""
@@ -52,6 +55,10 @@ class Clearing:
         due, self._place = await self._database.read(overdue, self._keep, self._place)
         for one in due:
             while await self._database.write(shorten_log, one, self._keep) and not await _paused(draining):
+                pass
+        old, self._tenant = await self._database.read(usage.outdated, self._tenant)
+        for one in old:
+            while await self._database.write(usage.prune, one) and not await _paused(draining):
                 pass
 
 

@@ -30,9 +30,9 @@ class Handoff:
     Args:
         agent: Who may take the conversation over, or its name.
         input_filter: A function of the history up to and with the handoff, which returns what of it the receiving agent
-            is shown: in this turn and in all later ones, as long as it has the conversation by this handoff. It keeps,
-            drops or replaces items; an output whose call is gone is dropped by itself. What follows the handoff is
-            shown as it is. The history that is kept does not change.
+            is shown, also where a tool of this agent returned it: in this turn and in all later ones, as long as it has
+            the conversation by this handoff. It keeps, drops or replaces items; an output whose call is gone is dropped
+            by itself. What follows the handoff is shown as it is. The history that is kept does not change.
         description: What the model is told that it is for; that of the agent by default.
     """
 
@@ -43,12 +43,12 @@ class Handoff:
 
 def since_handoff(items: Sequence[StoredItem], agent: str, taken: str) -> tuple[int, str] | None:
     """Where the history that ``agent`` took over ends, and who handed it over; None when nobody did. ``taken`` is the
-    output of a handoff to it that was taken.
+    output of a handoff to it that was taken, and of a tool that returned it.
     """
     for place in range(len(items) - 1, -1, -1):
         one = items[place]
         body = one.body
-        if body.get("server_label") == "handoff" and body.get("output") == taken and body.get("type") == "mcp_call":
+        if body.get("output") == taken and body.get("type") == "mcp_call" and one.agent != agent:
             end = place + 1
             while end < len(items) and (items[end].response_id, items[end].step) == (one.response_id, one.step):
                 end += 1  # calls beside it in the same reply

@@ -21,6 +21,10 @@ from .tables import UsageRow
 used = table(UsageRow)
 
 SHARDS: Final = 8
+KEPT_DAYS: Final = 400  # more than anybody is shown, and than any window of a budget or a quota
+LOOK: Final = 50  # tenants that are looked at together
+COMMIT_HOURS: Final = 720  # of one tenant, in one commit
+FIRST_TENANT: Final = "tenant"  # before all of them in any order of letters
 _columns: Final[Any] = used.c
 
 COUNT: Statement = Statement(
@@ -41,6 +45,16 @@ BY_HOUR: Statement = Statement(
     .order_by(used.c.hour)
 )
 FORGET: Statement = Statement(sa.delete(used).where(used.c.owner == p("owner")))
+NEXT: Statement = Statement(  # a tenant, and its oldest hour: one look into the index, however much there is
+    sa.select(used.c.owner, used.c.hour)
+    .where(used.c.owner > p("after"), used.c.hour > 0)
+    .order_by(used.c.owner, used.c.hour)
+    .limit(1)
+)
+OLDEST: Statement = Statement(sa.select(sa.func.min(used.c.hour)).where(used.c.owner == p("owner"), used.c.hour > 0))
+PRUNE: Statement = Statement(
+    sa.delete(used).where(used.c.owner == p("owner"), used.c.hour > 0, used.c.hour <= p("until"))
+)
 
 
 def count(conn: Connection, tenant: str, conversation_id: str, spent: Spending, *, key: str = "") -> None:
@@ -87,6 +101,35 @@ def by_hour(conn: Connection, tenant: str, since: int, until: int) -> list[tuple
 def forget(conn: Connection, conversation_id: str) -> None:
     """A conversation is deleted. What its tenant has used stays counted."""
     conn.run(FORGET, {"owner": f"conversation:{conversation_id}"})
+
+
+def outdated(conn: Connection, after: str = FIRST_TENANT) -> tuple[list[str], str]:
+    """Those of the next tenants, after this one, of whom more is kept than `KEPT_DAYS`; where to go on, which is the
+    beginning when all have been looked at. Reads only.
+    """
+    found: list[str] = []
+    for _ in range(LOOK):
+        row = conn.one(NEXT, {"after": after})
+        if row is None:
+            return found, FIRST_TENANT
+        after = str(row[0])
+        if int(row[1]) < _kept_since(conn):
+            found.append(after)
+    return found, after
+
+
+@operation
+def prune(conn: Connection, owner: str) -> bool:
+    """Removes some of a tenant's hours that are not kept any more; whether it is to be called again."""
+    row = conn.one(OLDEST, {"owner": owner})
+    if row is None or row[0] is None or int(row[0]) >= _kept_since(conn):
+        return False
+    conn.run(PRUNE, {"owner": owner, "until": min(int(row[0]) + COMMIT_HOURS, _kept_since(conn) - 1)})
+    return True
+
+
+def _kept_since(conn: Connection) -> int:
+    return int(conn.wall() // HOUR) - 24 * KEPT_DAYS
 
 
 def _sum(row: Row | None) -> Spending:

@@ -135,6 +135,23 @@ async def test_the_receiving_agent_is_shown_what_the_filter_leaves_then_and_late
     assert spec.description == "Hand the conversation over to orders: for orders"
 
 
+async def test_a_filter_holds_where_a_tool_returns_the_agent_too(tmp_path: Path) -> None:
+    @tool
+    async def escalate() -> Agent:
+        """Passes it on."""
+        return orders
+
+    model = ScriptedModel([call("note", {"text": "a"}), call("escalate"), say("Done"), say("Yes")])
+    orders = Agent("orders", tools=[note])
+    taking = Handoff(orders, input_filter=without_calls)
+    async with office(Desk(Agent("triage", tools=[note, escalate], handoffs=[taking]), model=model), tmp_path) as at:
+        accepted = await at.create()
+        await at.ended(accepted)
+        await at.say("and?", accepted.conversation_id)
+    shown = [[item.get("role") or item["type"] for item in request.items] for request in model.requests]
+    assert shown[2:] == [["user"], ["user", "assistant", "user"]]
+
+
 async def test_a_filter_is_for_its_handoff_only_and_what_it_breaks_is_mended(tmp_path: Path) -> None:
     def outputs_only(items: Sequence[StoredItem]) -> Sequence[StoredItem]:
         return [one for one in items if one.body.get("role") == "user" or one.body["type"] == "function_call_output"]

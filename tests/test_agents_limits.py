@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from frontdesk.agents import Agent, Budget, Desk, Limits, Price, tool
+from frontdesk.agents.batch import Ref
+from frontdesk.agents.budgets import DurableBudgets
+from frontdesk.agents.desk_options import DeskOptions
+from frontdesk.agents.journal import Journal
 from frontdesk.agents.limits import of_tenant
 from frontdesk.agents.memory import run_in_memory
 from frontdesk.agents.model import Usage
 from frontdesk.agents.model_slots import ModelSlots
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, call, calls, done, say, wait
 from frontdesk.agents.prices import price_of
+from frontdesk.agents.response import About
+from frontdesk.agents.stores import MemoryStore
 from frontdesk.broker import usage
 from frontdesk.broker.connection import Connection
+from frontdesk.broker.database import Database
+from frontdesk.broker.runs import Run
 from frontdesk.broker.spending import Spending
 from frontdesk.tasks import task
 from frontdesk.tasks.errors import InvalidOption
 from frontdesk.tests.fakes.office import filed, office, outputs, text_of
+from frontdesk.tests.store import Store
 
 USED = done(Usage(100, 40, 0, 20))
 
@@ -278,3 +288,23 @@ def test_a_bound_is_one_or_more(name: str) -> None:
     options: dict[str, Any] = {name: 0}
     with pytest.raises(InvalidOption, match=f"{name} is one or more, not 0"):
         Desk(Agent("triage"), **options)
+
+
+async def test_what_a_turn_has_used_since_its_last_commit_counts_too(database: Database) -> None:
+    store = Store(database)
+    accepted = store.create()
+    ref = Ref(store.claim_turn(), accepted.response_id, accepted.conversation_id)
+    journal = Journal(About(ref.response_id, ref.conversation_id, "", 0.0, {}, model="desk"), MemoryStore(), [])
+    run = cast(Run, SimpleNamespace(database=database))
+
+    async def reached(**options: Any) -> str | None:
+        found = await DurableBudgets(run, ref, journal, DeskOptions(**options)).reached()
+        return None if found is None else found.name
+
+    of_conversation, of_tenant = {"conversation_budget": Budget(tool_calls=3)}, {"tenant_budget": Budget(tool_calls=3)}
+    store.do(usage.count, "", ref.conversation_id, Spending(tool_calls=1))
+    journal.progress.tool_calls = 1
+    assert (await reached(**of_conversation), await reached(**of_tenant)) == (None, None)
+    journal.progress.tool_calls = 2
+    assert await reached(**of_conversation) == "conversation: 3 tool calls"
+    assert await reached(**of_tenant) == "tenant: 3 tool calls a day"

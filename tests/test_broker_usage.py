@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
+from frontdesk.agents.clearing import Clearing
 from frontdesk.broker import usage
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
@@ -53,6 +55,39 @@ def test_a_deleted_conversation_leaves_what_its_tenant_has_used(store: Store) ->
     store.do(usage.forget, "conv_1")
     assert store.see(usage.of_conversation, "conv_1") == Spending()
     assert store.see(usage.of_tenant, "acme", *EVER) == ONE
+
+
+async def test_what_was_used_long_ago_is_cleared_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_800_000_000.0]
+
+    def at(conn: Connection) -> float:
+        return now[0]
+
+    monkeypatch.setattr(Connection, "wall", at)
+    begin = int(now[0] // HOUR)
+    store.do(usage.count, "", "conv_1", ONE)  # the tenant of those who have none
+    for _ in range(3):
+        store.do(usage.count, "acme", "conv_1", ONE)
+        now[0] += 31 * 24 * HOUR
+    for number in range(usage.LOOK + 5):
+        store.do(usage.count, f"new_{number}", "conv_2", ONE)
+    now[0] = 1_800_000_000.0 + usage.KEPT_DAYS * 24 * HOUR
+    clearing = Clearing(store.database)
+    await clearing.look(asyncio.Event())
+    assert [hour - begin for hour, _ in store.see(usage.by_hour, "acme", *EVER)] == [0, 744, 1488], (
+        "kept as long as said"
+    )
+    now[0] += 32 * 24 * HOUR
+    for _ in range(2):
+        await clearing.look(asyncio.Event())
+    assert [hour - begin for hour, _ in store.see(usage.by_hour, "acme", *EVER)] == [1488]
+    assert store.see(usage.by_hour, "", *EVER) == []
+    assert store.see(usage.of_conversation, "conv_1").turns == 4, "a conversation's own goes with it"
+    now[0] += 3000 * 24 * HOUR
+    for _ in range(2):
+        await clearing.look(asyncio.Event())
+    assert store.see(usage.outdated) == ([], usage.FIRST_TENANT)
+    assert store.see(usage.by_hour, "new_7", *EVER) == []
 
 
 def test_many_that_count_at_once_lose_nothing(store: Store) -> None:
