@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from frontdesk.agents import Agent, Desk
 from frontdesk.agents.catalog import ASK
+from frontdesk.agents.errors import ModelRefused
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, fail, say
 from frontdesk.broker import listing
@@ -124,7 +125,7 @@ async def test_what_a_run_that_failed_has_not_heard_is_told_above_it(tmp_path: P
     gate = GATES["counting"] = Gate()
 
     def broken(request: ModelRequest) -> ScriptedReply:
-        return fail("no more") if told(request) else filed("counting")
+        return fail(ModelRefused) if told(request) else filed("counting")
 
     foreman = lead("foreman", broken, tasks=[counting])
     async with office(desk(answers("none", "foreman"), foreman), tmp_path) as at:

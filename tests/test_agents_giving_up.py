@@ -225,7 +225,7 @@ async def test_a_worker_does_all_of_it_by_itself(tmp_path: Path) -> None:
     async with office(Desk(Agent("triage", "You help.", model=triage)), tmp_path) as at:
         accepted = await at.create()
         await gate.reached()
-        other = await at.database.write(create_conversation, tenant="", desk="triage")
+        other = await at.database.write(lambda conn: create_conversation(conn, tenant="", desk="triage"))
         await at.database.write(delete_conversation, accepted.conversation_id, "", cancel=True)
         assert (await at.ended(accepted))["status"] == "cancelled"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import sqlalchemy as sa
 from pydantic_core import from_json
 
 from frontdesk.agents import Agent, Compaction, Desk, tool
+from frontdesk.agents.errors import ModelRefused
 from frontdesk.agents.history import StoredItem
 from frontdesk.agents.model import JSON, ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, fail, say
@@ -170,7 +171,7 @@ async def test_a_run_that_goes_on_elsewhere_is_shown_the_summary_too(tmp_path: P
 async def test_a_writer_that_fails_hides_nothing_and_ends_nothing(tmp_path: Path) -> None:
     class Failing(Reader):
         def __call__(self, request: ModelRequest) -> ScriptedReply:
-            return fail("no notes today") if request.purpose == "summary" else super().__call__(request)
+            return fail(ModelRefused) if request.purpose == "summary" else super().__call__(request)
 
     reader = Failing(6)
     bare = Agent("research", "You research.", tools=[quick], model=ScriptedModel(reader))
@@ -187,7 +188,9 @@ async def quick(number: int) -> str:
     return f"page {number} " + "word " * 60
 
 
-def stored(response: str, step: int, status: str = "completed", kind: str = "mcp_call") -> StoredItem:
+def stored(
+    response: str, step: int, status: Literal["completed", "in_progress"] = "completed", kind: str = "mcp_call"
+) -> StoredItem:
     body: JSON = {"type": kind, "name": "page", "server_label": "desk", "arguments": "{}", "output": "word " * 60}
     return StoredItem(f"{response}.{step}.{kind}", response, step, status, "", body)
 
