@@ -165,10 +165,10 @@ async def _run(
         return _failed(tool, call, context, error)  # something that the tool awaited was cancelled, not this call
     except (Exception, SystemExit, BaseExceptionGroup) as error:
         return _failed(tool, call, context, error)
-    except (KeyboardInterrupt, GeneratorExit) as error:
+    except KeyboardInterrupt as error:
         if tool.signature.is_async:
-            raise  # somebody's Ctrl-C, or the end of this coroutine
-        return _failed(tool, call, context, error)  # a thread gets neither: the tool has raised it
+            raise  # perhaps somebody's Ctrl-C
+        return _failed(tool, call, context, error)  # no thread gets one: the tool has raised it
     assert scope.cancelled_caught
     return _timed_out(tool, call, context)
 
