@@ -18,6 +18,7 @@ from .candidate import Candidate
 from .catalogue import catalogue
 from .clause import clause
 from .combine import equation, found_numbers, given, multiplies, products
+from .form import in_form
 from .money import target
 from .plan import Desk, Later, Part, Wanted, filled, remembered_plan
 from .schema import as_object, fits, kind_of, members
@@ -48,7 +49,8 @@ def next_reply(request: ModelRequest, desk: Desk, *, today: date | None = None) 
     calls = [] if choice == "none" else _next_calls(turn, parts, desk, choice)
     if calls:
         return Reply(tuple(calls[:1] if request.settings.parallel_tool_calls is False else calls))
-    return Reply(text=_answer(turn, parts, request, desk))
+    formed = in_form(turn.text, request, today)
+    return Reply(text=_answer(turn, parts, request, desk) if formed is None else formed)
 
 
 # -- calls -----------------------------------------------------------------------------------------
