@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NotRequired, Required, TypeVar, cast
+from typing import Annotated, Any, Generic, NotRequired, Optional, Required, TypeVar, cast
 
 import pytest
 from pydantic import Field
@@ -191,9 +191,10 @@ def test_a_model_is_told_nothing_of_them() -> None:
     assert signature.description == "Orders an item."
 
 
-MARKED = [
-    Annotated[str, Hidden], Annotated[str, Hidden()] | None, Annotated[str | None, Hidden],
-    Annotated[Annotated[str, Hidden()] | None, "a name"], TypeAliasType("Name", Annotated[str, Hidden()]),
+Name = TypeAliasType("Name", Annotated[str, Hidden()])
+MARKED: list[Any] = [
+    Annotated[str, Hidden], Optional[Annotated[str, Hidden()]], Annotated[str | None, Hidden],
+    Annotated[Optional[Annotated[str, Hidden()]], "a name"], Name,
 ]  # fmt: skip
 
 
