@@ -14,6 +14,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+import anyio
+
 from ..broker.spending import Spending
 from .batch import Batch, Slot, answered
 from .calls import CallOutput
@@ -178,18 +180,23 @@ class Journal(Transcript):
     async def finish(self, outcome: Outcome) -> Verdict:
         """Ends the response and the turn with its last events. A delegated run may have to go on instead, or be
         parked.
+
+        Who is cancelled while something else is being written still ends the turn: an answer that is whole must not be
+        kept without the end that belongs to it, or whoever goes on with the turn would answer once more.
         """
         self.interrupt("incomplete" if outcome.status == "failed" else "completed")
         if outcome.status in ("failed", "cancelled"):
             self.withdraw_requests()
         kind = outcome.status if outcome.status in ("completed", "failed") else "incomplete"
-        async with self._writing:
-            outcome = replace(outcome, at=time.time())  # as its last event says, and whoever reads the response later
-            self.stream.lifecycle(kind, self.body(outcome))  # not before: what is written beside the run would take it
-            verdict = await self._guarded(self._store.finish(self._take(), outcome))
-            if verdict != "ended":
-                self.stream.sequence -= 1  # the last event was not said
-            return verdict
+        with anyio.CancelScope(shield=True):
+            async with self._writing:
+                outcome = replace(outcome, at=time.time())  # as its last event says, and whoever reads it later
+                self.stream.lifecycle(kind, self.body(outcome))  # not before: what is written beside would take it
+                verdict = await self._guarded(self._store.finish(self._take(), outcome))
+                if verdict != "ended":
+                    self.stream.sequence -= 1  # the last event was not said
+                return verdict
+        raise AssertionError("a shielded scope swallows nothing")
 
     async def commit(self, what: str) -> None:
         """Writes everything that has been made since the last commit."""

@@ -428,6 +428,33 @@ async def test_a_write_beside_the_stream_that_fails_ends_the_run_at_the_next_wor
             found.say("triage", "moment.")
 
 
+async def test_a_whole_answer_is_never_kept_without_the_end_of_its_turn() -> None:
+    """Its run is cancelled (a drain) while what was said before is still being written beside it."""
+    gate = asyncio.Event()
+
+    class Slow(Kept):
+        async def save(self, what: str, batch: Batch) -> None:
+            if what == "events":
+                await gate.wait()
+            await super().save(what, batch)
+
+    kept = Slow()
+    async with beside() as spawn:
+        found = await journal(kept, spawn=spawn)
+        found.say("triage", "Done.")
+        await anyio.wait_all_tasks_blocked()
+        found.end_message("triage", "Done.")
+        found.end_reply(Usage())
+        async with anyio.create_task_group() as run:
+            run.start_soon(found.finish, Outcome(status="completed", result="Done."))
+            await anyio.wait_all_tasks_blocked()
+            run.cancel_scope.cancel()
+            gate.set()
+    statuses = [one.status for one in kept.items.values() if one.body.get("role") == "assistant"]
+    assert (statuses, kept.outcome is not None) == (["completed"], True)
+    event_rules.check(kept.events)
+
+
 async def test_a_delegated_run_that_goes_on_has_not_said_its_last_event() -> None:
     class GoesOn(Kept):
         verdict: Verdict = "on"
