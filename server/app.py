@@ -32,7 +32,7 @@ def application(service: Service) -> Starlette:
         finally:
             await service.stop()
 
-    around = [Middleware(Headers)]
+    around = [Middleware(Headers, is_closing=lambda: service.draining)]
     if service.door.origins:  # pages of these may ask with fetch, too
         origins = list(service.door.origins)
         around.insert(0, Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]))

@@ -245,6 +245,8 @@ class Client:
 
 
 def text_of(response: JSON) -> str:
-    """What a response says, without its calls."""
-    messages = [item for item in response.get("output", ()) if item["type"] == "message"]
+    """What a response says, without its calls, and without what was begun and then said anew: when a turn is handed to
+    another worker in the middle of a message, or a model's stream breaks."""
+    said = [item for item in response.get("output", ()) if item["type"] == "message"]
+    messages = [item for item in said if item is said[-1] or item.get("status") != "incomplete"]
     return "\n\n".join("".join(part.get("text", "") for part in item["content"]) for item in messages)

@@ -6,6 +6,7 @@ The reader awaits neither a run nor the writer; what it has to say to the client
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, cast
@@ -24,6 +25,8 @@ from .rates import check_rate
 from .session import Session
 from .websocket import Transport
 from .writer import Writer
+
+log = logging.getLogger("frontdesk.connection")
 
 BAD: Final = frozenset({400, 404, 413})  # what counts towards being closed for bad messages
 KEEP_SECONDS: Final = 120.0  # after which conversations that are not stored are kept for longer
@@ -48,7 +51,8 @@ class Connection:
         self._draining = self._over = self._keeping = False
 
     async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
-        """Returns when the connection has ended, whoever ended it."""
+        """Returns when the connection has ended, whoever ended it: after a failure of our own code it is closed with
+        1011."""
         try:
             async with asyncio.TaskGroup() as self._group:  # an idle connection takes 2 KiB less of it than of anyio's
                 self._beside.append(self._group.create_task(self._write()))
@@ -59,6 +63,9 @@ class Connection:
                     one.cancel()
         except* _Over:
             pass
+        except* Exception as errors:
+            log.error("a connection failed in our own code", exc_info=errors)
+            await self._writer.part(1011, "the server has failed; connect again and resume")
         finally:
             self._writer.stop()
             with anyio.move_on_after(LAST_SECONDS, shield=True), suppress(DatabaseError):

@@ -16,6 +16,7 @@ from .news import JSON, Asked, Called, Ended, Moved, News, Refused, Remark, Said
 from .outgoing import TERMINAL
 
 TOO_LATE: Final = frozenset({"response_already_completed", "response_not_active"})  # for a steer
+AGAIN: Final = "draining"  # of an input that this server does not take any more, and another one will
 OVER: Final = frozenset({"succeeded", "failed", "cancelled", "held"})
 ENDINGS: Final = {"response.completed": "completed", "response.failed": "failed", "response.incomplete": "incomplete"}
 
@@ -214,6 +215,8 @@ class Dialog:
                 message.pop("conversation", None)
                 yield message
             return
+        if error["code"] == AGAIN:  # it is sent once more when the connection is back
+            return
         self.inputs.pop(input_id, None)
         yield Refused(input_id, error["message"], str(error["code"]))
 
@@ -230,6 +233,8 @@ class Dialog:
             del self.inputs[input_id_of(message)]
             message["metadata"]["frontdesk:input_id"] = input_id
             yield message
+        elif event["error"]["code"] == AGAIN:
+            self.inputs[input_id] = steer
         else:
             yield Refused(input_id, event["error"]["message"], str(event["error"]["code"]))
 

@@ -194,6 +194,8 @@ def returned(error: Exception, *, previous_response_id: str, input: Any) -> Stee
             code = "response_already_completed" if error.status_name == "completed" else "response_not_active"
         case InboxFull():
             code = "too_many_pending_steers"
+        case Draining():
+            code = problem.code
         case Refused():
             code = error.code
         case _:

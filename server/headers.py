@@ -1,10 +1,12 @@
-"""Headers that every answer carries, so that a browser makes nothing of it that it is not.
+"""Headers that every answer carries, so that a browser makes nothing of it that it is not, and a client does not stay
+with a server that stops.
 
 An answer that has one of them already keeps its own: the page says by itself where its scripts come from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
@@ -28,10 +30,14 @@ EVERY: Final = {
 
 
 class Headers:
-    """The ASGI application, with `EVERY` header on its answers."""
+    """The ASGI application, with `EVERY` header on its answers.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    ``is_closing``: whether the server stops. Then an answer ends its connection: over the same one a client would send
+    its request again to this server only, while others are there.
+    """
+
+    def __init__(self, app: ASGIApp, is_closing: Callable[[], bool]) -> None:
+        self._app, self._is_closing = app, is_closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -39,6 +45,8 @@ class Headers:
                 headers = MutableHeaders(raw=message["headers"])
                 for name, value in EVERY.items():
                     headers.setdefault(name, value)
+                if scope.get("http_version", "").startswith("1") and self._is_closing():  # HTTP/2 has no such header
+                    headers.setdefault("connection", "close")
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -53,7 +53,7 @@ class Writer:
         self._pause = Pause(self._loop)
         self._grew: float | None = None  # when it was heard that there is more to send
         self._sent = ("", 0)  # from where the client can resume
-        self._gone = False
+        self._over: Exception | None = None  # what a callback has found: `run` raises it
         self._rows = FIRST_ROWS  # to be read next
 
     # --- for the reader
@@ -119,14 +119,14 @@ class Writer:
     # --- sending
 
     async def run(self) -> None:
-        """Sends until the connection ends."""
+        """Sends until the connection ends. Raises what has failed in our own code; call `part` then."""
         try:
             while True:
-                if self._gone:
-                    return
+                if self._over is not None:
+                    raise self._over
                 await self._send_control()
                 if self._closing is not None:
-                    await self._send_close(*self._closing)
+                    await self.part(*self._closing)
                     return
                 follower = self._follows.take()
                 if follower is None:
@@ -139,7 +139,7 @@ class Writer:
         except Gone:
             return
         except DatabaseClosed:
-            await self._send_close(1012, "the server is stopping")
+            await self.part(1012, "the server is stopping")
 
     async def _send_control(self) -> None:
         while self._control:
@@ -171,9 +171,9 @@ class Writer:
                     return False
                 if not found.held:
                     self.forget(follower.conversation_id)
-        except OSError:
-            self._gone = True
-        return transport.is_free and not self._control and not self._gone
+        except Exception as error:
+            self._over = Gone() if isinstance(error, OSError) else error
+        return transport.is_free and not self._control and self._over is None
 
     async def _send_events(self, follower: Follower) -> None:
         """Sends what the log holds after the follower's position, up to a burst of it, as long as the client reads."""
@@ -289,7 +289,8 @@ class Writer:
         self._closing = (1013, reason)
         self._pause.wake()
 
-    async def _send_close(self, code: int, reason: str) -> None:
+    async def part(self, code: int, reason: str) -> None:
+        """Closes the connection at once."""
         if self._transport is not None:
             self._transport.cut_off(code, reason)
             return

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -13,7 +14,18 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from frontdesk.agents.models.scripted import call, say, wait
-from frontdesk.server.client import AddressError, Asked, Client, Ended, News, NotAccepted, Reply, Said, TaskNews
+from frontdesk.server.client import (
+    AddressError,
+    Asked,
+    Client,
+    Ended,
+    News,
+    NotAccepted,
+    Reply,
+    Said,
+    TaskNews,
+    text_of,
+)
 from frontdesk.tests.served import House, file_errand, open_house, said_around
 from frontdesk.tests.wire_record import PATIENCE
 
@@ -219,6 +231,15 @@ async def test_what_is_asked_while_there_is_no_server_is_answered_when_it_is_bac
                 group.start_soon(ask)
                 await anyio.to_thread.run_sync(house.start)
         assert replies == ["You said: two"]
+
+
+def test_the_text_of_a_reply_leaves_out_what_was_begun_and_then_said_anew() -> None:
+    def message(text: str, status: str) -> dict[str, Any]:
+        return {"type": "message", "status": status, "content": [{"type": "output_text", "text": text}]}
+
+    first, half = message("First.", "completed"), message("Seco", "incomplete")
+    assert text_of({"output": [first, half, message("Second.", "completed")]}) == "First.\n\nSecond."
+    assert text_of({"output": [first, half]}) == "First.\n\nSeco", "cut off by a limit: that is all there is"
 
 
 async def test_where_nobody_answers_asking_raises() -> None:

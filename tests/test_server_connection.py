@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
+from frontdesk.server.follow import Follows
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
@@ -577,7 +578,7 @@ async def test_draining_is_announced_takes_nothing_new_and_ends_with_1012(hand: 
             error = await socket.until("error")
             assert (error["status"], error["error"]["code"]) == (503, "draining")
             await socket.send("response.steer", previous_response_id=ended["response_id"], input="x")
-            await socket.until("response.steer.failed")
+            assert (await socket.until("response.steer.failed"))["error"]["code"] == "draining"
 
 
 async def test_at_the_end_of_the_server_connections_are_closed_with_1012(service: Service) -> None:
@@ -594,6 +595,30 @@ async def test_at_the_end_of_the_server_connections_are_closed_with_1012(service
             group.start_soon(stay, address, connected)
             await connected.wait()
     assert code == [1012]
+
+
+@pytest.mark.parametrize("where", ["take", "show"])
+async def test_a_failure_of_our_own_code_closes_with_1011_and_the_client_resumes(
+    where: str, hand: HandWorker, address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = getattr(Follows, where)
+
+    def fail_once(self: Follows, *given: Any) -> Any:
+        monkeypatch.setattr(Follows, where, sound)
+        raise ZeroDivisionError("somebody's mistake")
+
+    async with client(address) as socket:
+        ended = await answered(socket, hand)
+        await socket.create("and then?", conversation=ended["conversation"])
+        await socket.taken()
+        monkeypatch.setattr(Follows, where, fail_once)
+        await hand.answer("and", " then")
+        assert (await socket.closed())[0] == 1011
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["frontdesk.connection"]
+    assert "somebody's mistake" in caplog.text
+    async with client(address, f"?conversation={ended['conversation']}&after={ended['cursor']}") as socket:
+        await socket.until("response.created")
+        await socket.until("response.completed")
 
 
 async def test_disconnecting_cancels_nothing(address: str, hand: HandWorker) -> None:

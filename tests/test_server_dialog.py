@@ -227,6 +227,21 @@ def test_a_refused_input_is_not_sent_again(dialog: Dialog, server: Server) -> No
     assert server.repeat({**error, "input_id": ""}) == [Refused("", "full")]
 
 
+def test_an_input_that_a_stopping_server_does_not_take_is_sent_again_when_the_connection_is_back(
+    dialog: Dialog, server: Server
+) -> None:
+    message = dialog.say("one")
+    input_id = message["metadata"]["frontdesk:input_id"]
+    error = {"code": "draining", "message": "stopping"}
+    assert server.repeat({"type": "error", "status": 503, "input_id": input_id, "error": error}) == []
+    assert dialog.ready == [(input_id, message)]
+    server.created("r1", message)
+    steer = dialog.steer("two")
+    input_id = steer["frontdesk:input_id"]
+    assert server.repeat({"type": "response.steer.failed", "input_id": input_id, "error": error}) == []
+    assert dialog.ready == [(input_id, steer)]
+
+
 def test_a_conversation_that_is_gone_is_replaced_by_a_new_one() -> None:
     dialog = Dialog(conversation="conv_gone", cursor=9)
     server = Server(dialog)

@@ -192,6 +192,7 @@ async def test_a_drain_ends_streams_after_a_whole_event_and_refuses_new_ones(han
                 async with asked(address, stream=True) as refused:
                     assert await refused.status() == 503
                     assert b"retry-after: 1" in refused.received
+                    assert b"connection: close" in refused.received, "or it would be asked again, and no other server"
                     await refused.text('"code":"draining"')
                 await reader.text("\r\n0\r\n\r\n")  # a whole answer
         await until_alone(service)
