@@ -45,7 +45,7 @@ async def ask(client: AsyncOpenAI, given: Any = "hello", **fields: Any) -> Any:
     return await create(model="house", input=given, **fields)
 
 
-SCHEMA = {"type": "json_schema", "name": "answer", "schema": {"type": "object", "properties": {}}}
+SCHEMA: Any = {"type": "json_schema", "name": "answer", "schema": {"type": "object", "properties": {}}}
 TOLD_BACK: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"truncation": "disabled", "store": True, "temperature": 1.0, "top_p": 1.0, "service_tier": "default"}),
     ({}, {"reasoning": {"effort": None, "summary": None}, "text": {"format": {"type": "text"}}, "tools": []}),
@@ -202,22 +202,22 @@ async def test_a_model_is_looked_up(client: AsyncOpenAI) -> None:
 # --- Chat Completions
 
 
-@pytest.mark.parametrize(
-    ("fields", "code", "param"),
-    [
-        ({"max_tokens": 0}, "invalid_request", "max_tokens"),
-        ({"max_completion_tokens": 0, "max_tokens": 5}, "invalid_request", "max_completion_tokens"),
-        ({"verbosity": "chatty"}, "invalid_request", "verbosity"),
-        ({"reasoning_effort": "heroic"}, "invalid_request", "reasoning_effort"),
-        ({"response_format": {"type": "xml"}}, "invalid_request", "response_format.type"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, "invalid_request",
-         "response_format.json_schema.name"),
-        ({"extra_body": {"moderation": {"model": "m"}}}, "unsupported_parameter", "moderation"),
-        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}, "invalid_request",
-         "messages[0].content[0].file"),
-        ({"messages": [{"role": "user", "content": None}]}, "invalid_request", "messages[0].content"),
-    ],
-)  # fmt: skip
+CHAT: list[tuple[dict[str, Any], str, str]] = [
+    ({"max_tokens": 0}, "invalid_request", "max_tokens"),
+    ({"max_completion_tokens": 0, "max_tokens": 5}, "invalid_request", "max_completion_tokens"),
+    ({"verbosity": "chatty"}, "invalid_request", "verbosity"),
+    ({"reasoning_effort": "heroic"}, "invalid_request", "reasoning_effort"),
+    ({"response_format": {"type": "xml"}}, "invalid_request", "response_format.type"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, "invalid_request",
+     "response_format.json_schema.name"),
+    ({"extra_body": {"moderation": {"model": "m"}}}, "unsupported_parameter", "moderation"),
+    ({"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}, "invalid_request",
+     "messages[0].content[0].file"),
+    ({"messages": [{"role": "user", "content": None}]}, "invalid_request", "messages[0].content"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "code", "param"), CHAT)
 async def test_what_a_chat_cannot_have_is_named_as_the_client_wrote_it(
     client: AsyncOpenAI, fields: dict[str, Any], code: str, param: str
 ) -> None:
