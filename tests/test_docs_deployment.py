@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -31,9 +32,9 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_a_command_of_a_file_to_start_from_is_one_that_this_version_takes(words: list[str]) -> None:
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     context = group.make_context("frontdesk", list(words), resilient_parsing=True)
-    _, command, rest = group.resolve_command(context, list(words))  # type: ignore[attr-defined] # a group
+    _, command, rest = group.resolve_command(context, list(words))
     made = command.make_context(words[0], rest)
     assert made.params["desk"] == "shop:desk"
 

@@ -11,6 +11,7 @@ import pytest
 from frontdesk.broker.database import Database
 from frontdesk.broker.filing import Origin
 from frontdesk.broker.filing_many import file_many
+from frontdesk.broker.merging import Arguments
 from frontdesk.tasks.registry import task
 from frontdesk.tests.chaos.scale import PATIENCE, scaled
 from frontdesk.tests.works import Works, until
@@ -45,7 +46,7 @@ class Order:
 
     def file(self, tenants: list[str]) -> None:
         for start in range(0, len(tenants), AT_ONCE):
-            calls = [
+            calls: list[Arguments] = [
                 ((self.work.request({"tenant": tenant}, announce="none"), Origin(tenant=tenant)), {})
                 for tenant in tenants[start : start + AT_ONCE]
             ]
