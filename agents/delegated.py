@@ -90,7 +90,7 @@ def park(conn: Connection, ref: Ref, row: TaskRow, requests: Sequence[JSON], pla
         return False
     for one in requests:
         known = {"id": ref.conversation_id, "key": one["id"], "task_id": ref.claim.task_id}
-        if conn.run(TO_ASK, known) and place is not None:
+        if conn.changed(TO_ASK, known) and place is not None:
             shown = {**views.view(place.task), "question": question([one])}
             asks = {**one, "task": ref.claim.task_id, "label": place.task["label"] or place.task["id"]}
             notices.put(conn, place.conversation_id, place.task["id"], {"approval": asks, "task": shown}, "notice")

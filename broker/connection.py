@@ -7,8 +7,8 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast
 
 from .bulk import Bulk
 from .clock import wall
@@ -19,18 +19,51 @@ from .wakeups import Hint
 Row: TypeAlias = Sequence[Any]
 
 
+class Answer(Protocol):
+    """What is answered to a statement that was asked."""
+
+    def rows(self) -> list[Row]:
+        """Waits for the answer. Raises for this statement, or for one that came before it."""
+        ...
+
+
+class Fetched:
+    """An answer that was there at once."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def rows(self) -> list[Row]:
+        return self._rows
+
+
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
-    __slots__ = ("_cursor", "_dialect", "_engine", "_moments", "_now", "estimates", "hints", "keyed", "written")
+    __slots__ = (
+        "_cursor",
+        "_dialect",
+        "_engine",
+        "_moments",
+        "_now",
+        "_send",
+        "estimates",
+        "hints",
+        "holds",
+        "keyed",
+        "written",
+    )
 
-    def __init__(
-        self, engine: Engine, cursor: Cursor, now: float | None = None, estimates: dict[Any, Any] | None = None
-    ) -> None:
-        self._engine, self._cursor, self._now = engine, cursor, now
+    def __init__(self, engine: Engine, cursor: Cursor, estimates: dict[Any, Any] | None = None) -> None:
+        self._engine, self._cursor = engine, cursor
+        self._now: float | None = None
+        self._send: Callable[[str, Sequence[Any]], Answer] | None = getattr(cursor, "send", None)
         self.estimates = {} if estimates is None else estimates  # of this process; nothing may depend on their truth
         self._dialect: DialectName = engine.dialect
         self._moments = 0
+        self.holds: set[str] = set()  # conversations that the transaction is known to have locked
         self.keyed = False  # whether the transaction holds the row of a concurrency key
         self.written = False  # whether the function has run a statement that may have changed something
         self.hints: list[Hint] = []
@@ -63,11 +96,25 @@ class Connection:
         rows = self.all(statement, given)
         return rows[0] if rows else None
 
-    def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> int:
-        """Runs a statement that returns no rows; how many rows it changed."""
+    def ask(self, statement: Statement, given: Mapping[str, Any] | None = None) -> Answer:
+        """As `all`, without waiting where that is a trip: what is asked for one after the other is one. Statements run
+        in the order in which they are given, asked or not."""
+        if self._send is None:
+            return Fetched(self.all(statement, given))
+        if statement.writes:
+            self.written = True
+        return self._send(*statement.bind(self._dialect, given or {}))
+
+    def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> None:
+        """Runs a statement whose answer nobody needs. It may fail as late as at the commit, which then keeps
+        nothing."""
         sql, values = statement.bind(self._dialect, given or {})
         self.written = True
         self._cursor.execute(sql, values)
+
+    def changed(self, statement: Statement, given: Mapping[str, Any] | None = None) -> int:
+        """Runs a statement that returns no rows; how many rows it changed."""
+        self.run(statement, given)
         return self._cursor.rowcount
 
     def run_each(self, statement: Statement, given: Sequence[Mapping[str, Any]]) -> None:
@@ -87,6 +134,14 @@ class Connection:
             self.written = True
         self._cursor.execute(statement.sql(self._dialect), (statement.pick(given),))
         return self._cursor.fetchall() if statement.returns else []
+
+    def ask_bulk(self, statement: Bulk, given: Sequence[Mapping[str, Any]]) -> Answer:
+        """As `bulk`, without waiting where that is a trip; see `ask`."""
+        if self._send is None or not given:
+            return Fetched(self.bulk(statement, given))
+        if statement.writes:
+            self.written = True
+        return self._send(statement.sql(self._dialect), (statement.pick(given),))
 
     def insert_each(self, statement: Statement, in_bulk: Bulk, given: Sequence[Mapping[str, Any]]) -> None:
         """Inserts many rows, in the way that costs this database least."""

@@ -234,8 +234,8 @@ class Database:
         raw = getattr(self._local, "raw", None) or self._open_reader()
         try:
             cursor = self.engine.cursor(raw)
-            begun = self.engine.begin(raw, cursor, write=False)
-            found = function(Connection(self.engine, cursor, begun.now))
+            self.engine.begin(raw, cursor, write=False)
+            found = function(Connection(self.engine, cursor))
             if self.engine.in_transaction(raw):
                 raw.rollback()
         except BaseException as error:

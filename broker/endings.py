@@ -107,7 +107,9 @@ def end(
     )
     row["question"] = None
     if row["held"]:
-        if conn.run(line.UNHOLD, {"id": row["id"]}) == 0:  # let in since the row was read, by another end before this
+        if (
+            conn.changed(line.UNHOLD, {"id": row["id"]}) == 0
+        ):  # let in since the row was read, by another end before this
             line.leave(conn, row["concurrency_key"])
     elif row["concurrency_key"] is not None and not was_waiting:
         line.leave(conn, row["concurrency_key"])

@@ -30,8 +30,7 @@ class Cursor(Protocol):
 class Begun:
     """A transaction that has begun. What is known of it depends on the engine."""
 
-    now: float | None = None  # the database's clock
-    mark: str | None = None  # the transaction's name, by which its outcome can be asked for later
+    mark: Callable[[], str] | None = None  # gives the transaction's name, by which its outcome can be asked for later
     others: bool = False  # another process has committed since this connection's last transaction
 
 

@@ -44,9 +44,11 @@ def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     """What came of each call of a function that is called as `filing.file` is, for conversations of its tenant."""
     wanted: list[tuple[TaskRequest, Origin]] = [(args[0], args[1]) for args, _ in calls]
     of = {origin.conversation_id for _, origin in wanted if origin.conversation_id is not None}
-    owners = {str(row[0]): {"tenant": str(row[1])} for row in conn.bulk(OWNERS, ids(list(of)))}
+    owning = conn.ask_bulk(OWNERS, ids(list(of)))
     made = [origin.created_by for _, origin in wanted if origin.created_by is not None]
-    repeated = {str(row[0]) for row in conn.bulk(CREATORS, ids(made))}
+    creating = conn.ask_bulk(CREATORS, ids(made))
+    owners = {str(row[0]): {"tenant": str(row[1])} for row in owning.rows()}
+    repeated = {str(row[0]) for row in creating.rows()}
     outcomes: list[Any] = []
     plain: list[tuple[int, TaskRequest, Origin]] = []
     for place, (request, origin) in enumerate(wanted):
@@ -71,11 +73,12 @@ def _is_plain(request: TaskRequest) -> bool:
 
 
 def _filed(conn: Connection, wanted: Sequence[tuple[TaskRequest, Origin]]) -> list[TaskRow]:
-    counted = telling.count_each(
+    counting = telling.count_each(
         conn, [(origin.conversation_id, 1, 1, 0) for _, origin in wanted if origin.conversation_id is not None]
     )
     standing = _Line(conn)
     standing.look([(request, origin) for request, origin in wanted])
+    counted = counting()
     found: list[TaskRow] = []
     told: list[tuple[str, int, Any]] = []
     for request, origin in wanted:
@@ -107,17 +110,20 @@ class _Line:
     lasts: dict[tuple[str, str, str], int | None] = field(default_factory=dict[tuple[str, str, str], "int | None"])
 
     def look(self, wanted: Sequence[tuple[TaskRequest, Origin]]) -> None:
-        """Reads the last places of all owners at once."""
+        """Reads the last places of all owners, and the first ones of the lines, at once."""
         flows = {(request.queue, origin.tenant, origin.conversation_id or "") for request, origin in wanted}
         given = [{"queue": queue, "tenant": tenant, "flow": flow} for queue, tenant, flow in sorted(flows)]
-        for queue, tenant, flow, last in self.conn.bulk(LAST, given):
+        lasts = self.conn.ask_bulk(LAST, given)
+        lines = {(request.queue, request.priority) for request, _ in wanted}
+        heads = {one: self.conn.ask(line.HEAD, {"slot": "task", "queue": one[0], "priority": one[1]}) for one in lines}
+        for queue, tenant, flow, last in lasts.rows():
             self.lasts[queue, tenant, flow] = last
+        for one, answer in heads.items():
+            found = answer.rows()
+            self.heads[one] = int(found[0][0]) if found else None
 
     def place(self, row: TaskRow) -> int:
         line_of, owner = (row["queue"], row["priority"]), (row["queue"], row["tenant"], row["flow"])
-        if line_of not in self.heads:
-            found = self.conn.one(line.HEAD, row)
-            self.heads[line_of] = None if found is None else int(found[0])
         place = line.place_behind(self.conn, row, self.heads[line_of], self.lasts.get(owner))
         head, last = self.heads[line_of], self.lasts.get(owner)
         self.heads[line_of] = place if head is None else min(head, place)

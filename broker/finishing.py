@@ -51,8 +51,9 @@ def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     claims: list[Claim] = [args[0] for args, _ in calls]
     lock_conversations(conn, {claim.conversation_id for claim in claims})
     named = ids([claim.task_id for claim in claims])
-    found = {str(row[0]): row[1:] for row in conn.bulk(HELD, named)}
-    awaited = {str(row[0]) for row in conn.bulk(AWAITED, named)}  # a park locks the tasks that it adds
+    holding, awaiting = conn.ask_bulk(HELD, named), conn.ask_bulk(AWAITED, named)  # a park locks the tasks that it adds
+    found = {str(row[0]): row[1:] for row in holding.rows()}
+    awaited = {str(row[0]) for row in awaiting.rows()}
     outcomes: list[Any] = []
     ended: list[TaskRow] = []
     for args, options in calls:

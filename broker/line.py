@@ -11,6 +11,7 @@ tenant that has many with queued tasks takes larger steps, so that tenants too c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -201,9 +202,10 @@ def let_in_due(conn: Connection, limit: int = 500) -> int:
     return len(found)
 
 
-def open_queues(conn: Connection, wanted: frozenset[str] | None) -> list[str]:
-    """The queues that are not paused, of those that are wanted (None: all that there are)."""
-    return [str(row[0]) for row in conn.all(OPEN) if wanted is None or row[0] in wanted]
+def ask_open(conn: Connection) -> Callable[[], list[str]]:
+    """Asks for the queues that are not paused; what is returned waits for them."""
+    answer = conn.ask(OPEN)
+    return lambda: [str(row[0]) for row in answer.rows()]
 
 
 @operation

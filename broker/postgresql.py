@@ -7,14 +7,15 @@ transaction does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import psycopg
 
-from .engine import Begun, Cursor, hide_password
+from .engine import BEGUN, Begun, Cursor, hide_password
 from .errors import DatabaseContended, DatabaseFull, DatabaseReadOnly, DatabaseRefused, DatabaseUnreachable
 from .notifications import PostgreSQLNeighbours
 from .statements import DialectName
+from .trips import Trips
 from .wakeups import Hub
 
 CONNECT_SECONDS: Final = 5
@@ -44,7 +45,6 @@ SELECT pg_xact_status(%(xid)s::xid8),
     (split_part(next_xid, ':', 1)::numeric * 4294967296 + split_part(next_xid, ':', 2)::numeric)::text::xid8
 FROM pg_control_checkpoint()
 """
-BEGIN: Final = "BEGIN; SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"  # one trip
 
 
 class PostgreSQL:
@@ -58,14 +58,14 @@ class PostgreSQL:
         self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
         self.name = hide_password(url)
 
-    def open_writer(self) -> psycopg.Connection[Any]:
+    def open_writer(self) -> Trips:
         raw = self.connect()
         try:
             raw.execute(WRITER_SETTINGS)
         except psycopg.Error as error:
             raw.close()
             raise self.translate(error) from error
-        return raw
+        return Trips(raw)
 
     def open_reader(self) -> psycopg.Connection[Any]:
         """Statements of a read are transactions of their own: one trip each, and no snapshot is held."""
@@ -90,37 +90,40 @@ class PostgreSQL:
                 raise DatabaseFull(self.name) from error
             raise self.translate(error) from error
 
-    def cursor(self, raw: psycopg.Connection[Any]) -> Cursor:
-        return raw.cursor()
+    def cursor(self, raw: psycopg.Connection[Any] | Trips) -> Cursor:
+        return raw if isinstance(raw, Trips) else raw.cursor()
 
-    def begin(self, raw: psycopg.Connection[Any], cursor: Cursor, *, write: bool) -> Begun:
-        if not write:
-            return Begun()
-        cursor.execute(BEGIN)
-        cast(Any, cursor).nextset()
-        mark, now = cursor.fetchall()[0]
-        return Begun(now=now, mark=f"{mark} {now!r}")
+    def begin(self, raw: psycopg.Connection[Any] | Trips, cursor: Cursor, *, write: bool) -> Begun:
+        if not isinstance(raw, Trips):
+            return BEGUN
+        raw.begin()
+        return Begun(mark=lambda: "{} {!r}".format(*raw.named()))
 
-    def in_transaction(self, raw: psycopg.Connection[Any]) -> bool:
+    def in_transaction(self, raw: psycopg.Connection[Any] | Trips) -> bool:
+        if isinstance(raw, Trips):
+            return raw.in_transaction
         return raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
 
-    def is_lost(self, raw: psycopg.Connection[Any]) -> bool:
+    def is_lost(self, raw: psycopg.Connection[Any] | Trips) -> bool:
         return raw.closed
 
-    def was_committed(self, raw: psycopg.Connection[Any], mark: str) -> bool | None:
+    def was_committed(self, raw: Trips, mark: str) -> bool | None:
         xid, _, begun = mark.partition(" ")
+        connection = raw.connection
         try:
-            row = raw.execute(STATUS, {"xid": xid, "begun": float(begun)}).fetchone()
+            row = connection.execute(STATUS, {"xid": xid, "begun": float(begun)}).fetchone()
         except psycopg.errors.InvalidParameterValue:  # it is in the future: a crash has taken it back
             return False
         finally:
-            raw.rollback()
+            connection.rollback()
         status, given_again = row or (None, False)
         if status == "committed":
             return not given_again
         return False if status == "aborted" else None
 
     def now(self, cursor: Cursor) -> float:
+        if isinstance(cursor, Trips):
+            return cursor.named()[1]
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
         return float(cursor.fetchall()[0][0])
 

@@ -8,7 +8,7 @@ it, a running one whose lease ends.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +19,7 @@ from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from . import line, rows, telling
 from .bulk import Bulk
-from .connection import Connection
+from .connection import Answer, Connection
 from .endings import end, waiters_of
 from .events import drop_deltas
 from .failpoints import operation
@@ -81,6 +81,8 @@ PROGRESS: Statement = Statement(
 )
 
 
+OPEN: Final = "open queues"  # where the process keeps which ones it claimed from
+
 Held: TypeAlias = tuple[str, int]  # a claim by its task's id and its epoch
 
 
@@ -99,6 +101,18 @@ def _candidates(names: int) -> Statement:
         .limit(p("limit"))
         .with_for_update(skip_locked=True)
     )
+
+
+def _asked(conn: Connection, slot: str, wanted: frozenset[str] | None, ask: Callable[[str], Answer]) -> list[Answer]:
+    """Asks every queue of the slot that is open. Those that were open the last time are asked together with whether
+    they still are."""
+    if slot != "task":
+        return [ask("")]
+    opened = line.ask_open(conn)
+    guessed = {} if conn.dialect == "sqlite" else {name: ask(name) for name in conn.estimates.get(OPEN, ())}
+    names = [name for name in opened() if wanted is None or name in wanted]
+    conn.estimates[OPEN] = names
+    return [guessed[name] if name in guessed else ask(name) for name in names]
 
 
 @operation
@@ -121,9 +135,8 @@ def claim(
     given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
     given |= {"slot": slot, "limit": limit}
     candidates: list[TaskRow] = []
-    for name in line.open_queues(conn, queues) if slot == "task" else ("",):
-        found = conn.all(_candidates(len(names)), given | {"queue": name})
-        candidates += [dict(zip(CLAIMED, one, strict=True)) | BEGUN for one in found]
+    for answer in _asked(conn, slot, queues, lambda name: conn.ask(_candidates(len(names)), given | {"queue": name})):
+        candidates += [dict(zip(CLAIMED, one, strict=True)) | BEGUN for one in answer.rows()]
     candidates.sort(key=lambda row: (-row["priority"], row["place"], row["id"]))
     del candidates[limit:]
     free = telling.free_conversations(conn, {row["conversation_id"] for row in candidates})

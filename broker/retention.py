@@ -90,7 +90,7 @@ def shorten_log(conn: Connection, conversation_id: str, keep: Keep, limit: int =
         return 0
     rows = conn.all(OLDEST_ROWS, {"id": conversation_id, "limit": limit})
     first = beginning(rows, keep, now=conn.wall(), last_cursor=int(last[0]))
-    return 0 if first is None else conn.run(DELETE, {"id": conversation_id, "first": first})
+    return 0 if first is None else conn.changed(DELETE, {"id": conversation_id, "first": first})
 
 
 def beginning(rows: Sequence[Row], keep: Keep, *, now: float, last_cursor: int) -> int | None:

@@ -152,11 +152,11 @@ def live_twin(conn: Connection, conversation_id: str, fingerprint: str) -> TaskR
 
 
 def lock_conversations(conn: Connection, ids: Collection[str | None]) -> None:
-    """Locks conversations, in the order of their ids."""
+    """Locks conversations, in the order of their ids, before whatever is asked next."""
     if conn.dialect == "sqlite":
         return  # the writer's transaction is the only one
     for one in sorted(id for id in ids if id is not None):
-        conn.one(LOCK_CONVERSATION, {"id": one})
+        conn.ask(LOCK_CONVERSATION, {"id": one})
 
 
 def lock(conn: Connection, ids: Iterable[str]) -> dict[str, TaskRow]:

@@ -6,7 +6,7 @@ What one task tells is in `rows.tell` and `notices`; this writes the same rows.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,9 +52,11 @@ class Counter:
 
 
 def lock_conversations(conn: Connection, found: Collection[str | None]) -> None:
-    """Locks conversations, in the order of their ids."""
+    """Locks conversations, in the order of their ids, before whatever is asked next."""
     if conn.dialect != "sqlite":
-        conn.bulk(LOCK_CONVERSATIONS, ids([one for one in found if one is not None]))
+        wanted = [one for one in found if one is not None]
+        conn.ask_bulk(LOCK_CONVERSATIONS, ids(wanted))
+        conn.holds.update(wanted)
 
 
 def free_conversations(conn: Connection, found: Collection[str | None]) -> set[str | None]:
@@ -63,14 +65,18 @@ def free_conversations(conn: Connection, found: Collection[str | None]) -> set[s
     wanted = set(found)
     if conn.dialect == "sqlite":
         return wanted
-    free = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids([one for one in wanted if one]))}
-    there = {str(row[0]) for row in conn.bulk(THERE, ids([one for one in wanted if one and one not in free]))}
+    known = wanted & {None, *conn.holds}
+    asked = [one for one in wanted - known if one is not None]
+    free = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids(asked))}
+    there = {str(row[0]) for row in conn.bulk(THERE, ids([one for one in asked if one not in free]))}
+    conn.holds.update(free)
     return wanted - (there - free)
 
 
-def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) -> dict[str, Counter]:
+def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) -> Callable[[], dict[str, Counter]]:
     """Counts conversations on by so many events, labels and inputs each, given more than once if need be, and locks
-    them; what was given out begins after the returned numbers. Those that are gone are missing.
+    them. What is returned waits for their numbers; what was given out begins after them. Those that are gone are
+    missing.
     """
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for conversation_id, *numbers in wanted:
@@ -78,10 +84,15 @@ def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) ->
         for place, number in enumerate(numbers):
             found[place] += number
     given = [{"id": one, "events": new[0], "labels": new[1], "inputs": new[2]} for one, new in sums.items()]
-    counted: dict[str, Counter] = {}
-    for conversation_id, cursor, label, number in conn.bulk(COUNT_ON, given):
-        new = sums[conversation_id]
-        counted[conversation_id] = Counter(cursor - new[0], label - new[1], number - new[2])
+    answer = conn.ask_bulk(COUNT_ON, given)
+
+    def counted() -> dict[str, Counter]:
+        found: dict[str, Counter] = {}
+        for conversation_id, cursor, label, number in answer.rows():
+            new = sums[conversation_id]
+            found[conversation_id] = Counter(cursor - new[0], label - new[1], number - new[2])
+        return found
+
     return counted
 
 
@@ -100,13 +111,15 @@ def insert_events(conn: Connection, told: Sequence[tuple[str, int, events.Event]
 def tell_each(conn: Connection, found: Sequence[TaskRow], what: str) -> None:
     """As `rows.tell` for each of these tasks."""
     owned = [row for row in found if row["conversation_id"] is not None and row["kind"] != "turn"]
-    counted = count_each(conn, [(row["conversation_id"], 1, 0, 0) for row in owned])
+    counting = count_each(conn, [(row["conversation_id"], 1, 0, 0) for row in owned])
+    made = [views.told(row, what, views.view_text(row)) for row in owned]
+    counted = counting()
     told: list[tuple[str, int, events.Event]] = []
-    for row in owned:
+    for row, event in zip(owned, made, strict=True):
         counter = counted.get(row["conversation_id"])
         if counter is not None:
             counter.cursor += 1
-            told.append((row["conversation_id"], counter.cursor, views.told(row, what, views.view_text(row))))
+            told.append((row["conversation_id"], counter.cursor, event))
     insert_events(conn, told)
 
 
@@ -114,18 +127,21 @@ def finished_each(conn: Connection, found: Sequence[TaskRow]) -> None:
     """As `notices.finished` for each of these tasks."""
     owned = [row for row in found if row["conversation_id"] is not None]
     kinds = [notices.KINDS.get(row["announce"]) for row in owned]
-    counted = count_each(
+    counting = count_each(
         conn,
         [(row["conversation_id"], 1, 0, int(kind is not None)) for row, kind in zip(owned, kinds, strict=True)],
     )
+    noticed = {row["conversation_id"] for row, kind in zip(owned, kinds, strict=True) if kind is not None}
+    living = conn.ask_bulk(LIVE_TURNS, ids(list(noticed)))
+    shown = [views.view_text(row) for row in owned]
+    counted = counting()
     told: list[tuple[str, int, events.Event]] = []
     put: list[TaskRow] = []
-    for row, kind in zip(owned, kinds, strict=True):
+    for row, kind, view in zip(owned, kinds, shown, strict=True):
         conversation_id = row["conversation_id"]
         counter = counted.get(conversation_id)
         if counter is None:
             continue
-        view = views.view_text(row)
         counter.cursor += 1
         told.append((conversation_id, counter.cursor, views.told(row, "finished", view)))
         if kind is not None:
@@ -133,12 +149,12 @@ def finished_each(conn: Connection, found: Sequence[TaskRow]) -> None:
             put.append(notices.row_of(conn, conversation_id, counter.number, row["id"], f'{{"task":{view}}}', kind))
     insert_events(conn, told)
     conn.insert_each(notices.INSERT, INSERT_NOTICES, put)
-    _advance_each(conn, {row["conversation_id"] for row in put})
+    _advance_each(conn, noticed & counted.keys(), {str(row[0]): row[1] for row in living.rows()})
 
 
-def _advance_each(conn: Connection, conversations: Collection[str]) -> None:
-    """As `turns.advance` for each: those whose turn is under way are only told that there is something new."""
-    live = {str(row[0]): row[1] for row in conn.bulk(LIVE_TURNS, ids(list(conversations)))}
+def _advance_each(conn: Connection, conversations: Collection[str], live: Mapping[str, str]) -> None:
+    """As `turns.advance` for each: those whose turn is under way (``live``: its status) are only told that there is
+    something new."""
     for one in sorted(conversations):
         if one in live and live[one] != Status.WAITING:
             conn.publish(InputArrived(one))

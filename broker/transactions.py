@@ -74,17 +74,18 @@ class Transactions:
         cursor = self._engine.cursor(self._raw)
         self._begun = self._engine.begin(self._raw, cursor, write=True)
         self._lost_since = None
-        return Connection(self._engine, cursor, self._begun.now, self._estimates)
+        return Connection(self._engine, cursor, self._estimates)
 
     def commit(self) -> None:
         """Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot
         be known."""
+        mark = None if self._begun.mark is None else self._begun.mark()  # known before the commit is on its way
         try:
             self._raw.commit()
         except Exception as error:
-            if not self._engine.is_lost(self._raw) or self._begun.mark is None:
+            if not self._engine.is_lost(self._raw) or mark is None:
                 raise
-            if not self._was_committed(self._begun.mark):
+            if not self._was_committed(mark):
                 raise TransactionLost from error
 
     def roll_back(self) -> None:

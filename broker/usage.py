@@ -78,7 +78,7 @@ def _count_of_tenant(conn: Connection, tenant: str, spent: Spending, key: str) -
 
 def _count(conn: Connection, owner: str, hour: int, shard: int, spent: Spending) -> None:
     values = {"owner": owner, "hour": hour, "shard": shard, **spent.amounts()}
-    if conn.run(COUNT, values) == 0:
+    if conn.changed(COUNT, values) == 0:
         conn.run(FIRST, values)  # when two do this at once, one of them is run again
 
 

@@ -1,0 +1,232 @@
+"""The connection to PostgreSQL that writes: statements go together, and are waited for only where an answer is needed.
+
+A statement whose answer nobody reads travels with the next one, and the commit with the last of them, so a transaction
+costs a few trips, and the server works while the next statement is made. This is libpq's pipeline mode, by way of
+``psycopg.pq``: a statement costs a quarter of what a cursor of psycopg's does.
+
+What fails fails where its answer is first waited for, at the latest at the commit, which then has done nothing: after a
+failed statement the server passes over everything up to the next synchronisation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import select
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus, TransactionStatus
+
+PREPARED: Final = 1000  # statements that a connection keeps ready, at most
+OUTSTANDING: Final = 200  # statements that are sent before their answers are read
+MUCH: Final = 1000  # bytes with which the server may as well begin; less goes with what follows
+FLOAT: Final = 701  # the type's number; all else is given as text, whose type the statement says
+BEGIN: Final = "BEGIN"
+NAME: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
+
+Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement's text and the types of its values
+
+
+class Answer:
+    """What a statement that was sent is answered: wait for it by ``rows``."""
+
+    __slots__ = ("_result", "_trips", "prepares")
+
+    def __init__(self, trips: Trips, prepares: Key | None = None) -> None:
+        self._trips, self.prepares = trips, prepares
+        self._result: Any = None
+
+    def came(self, result: Any) -> None:
+        self._result = result
+
+    def result(self) -> Any:
+        """libpq's result. Raises psycopg.Error, for any statement that was sent up to here and failed."""
+        if self._result is None:
+            self._trips.settle()
+        if self._result is None:
+            raise psycopg.errors.InFailedSqlTransaction("this statement came after one that failed")
+        return self._result
+
+    def rows(self) -> list[Any]:
+        """Every row. Raises as `result`."""
+        return self._trips.read(self.result())
+
+
+class Trips:
+    """A connection and its cursor in one; belongs to one thread. Transactions begin with ``begin``."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self._raw, self._libpq = raw, raw.pgconn
+        self._reader = Transformer(raw)
+        self._can_read, self._can_write = select.poll(), select.poll()
+        self._can_read.register(self._libpq.socket, select.POLLIN)
+        self._can_write.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
+        self._numbers = itertools.count()
+        self._prepared: dict[Key, bytes] = {}
+        self._waiting: deque[Answer] = deque()
+        self._last: Answer | None = None
+        self._begun: Answer | None = None
+        self._unsent = False  # whether something could not be handed to the network yet
+
+    # --- as a cursor
+
+    def send(self, sql: str, values: Sequence[Any] | None = None) -> Answer:
+        """Sends a statement; its answer is read later, or never. One that has ``values``, even none, is kept ready.
+
+        Raises psycopg.DataError for a value that PostgreSQL has no place for, psycopg.OperationalError.
+        """
+        given = [_text(value) for value in values or ()]
+        size = sum(len(value) for value in given if value is not None)
+        key = sql, tuple(FLOAT if isinstance(value, float) else 0 for value in values or ())
+        if len(self._waiting) >= OUTSTANDING:
+            self.settle()
+        if not self._waiting:
+            self._libpq.enter_pipeline_mode()
+        name = self._prepared.get(key)
+        if name is None and values is not None and len(self._prepared) < PREPARED:
+            name = self._prepared[key] = b"f%d" % next(self._numbers)
+            self._waiting.append(Answer(self, key))
+            self._libpq.send_prepare(name, _numbered(sql), key[1])
+        answer = self._last = Answer(self)
+        self._waiting.append(answer)
+        if name is None:
+            self._libpq.send_query_params(sql.encode() if values is None else _numbered(sql), given, key[1])
+        else:
+            self._libpq.send_query_prepared(name, given)
+        if size >= MUCH:
+            self._unsent = bool(self._libpq.flush())
+        return answer
+
+    def execute(self, sql: str, values: Sequence[Any] | None = None) -> None:
+        self.send(sql, values)
+
+    def executemany(self, sql: str, each: Sequence[Sequence[Any]]) -> None:
+        for values in each:
+            self.send(sql, values)
+
+    def fetchall(self) -> list[Any]:
+        """The rows of the last statement."""
+        return [] if self._last is None else self._last.rows()
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        return 0 if self._last is None else self._last.result().command_tuples or 0
+
+    @property
+    def description(self) -> Any:
+        """Whether the last statement returns rows."""
+        return None if self._last is None else self._last.result().nfields or None
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """psycopg's connection, for what is run by another library inside this transaction."""
+        self.settle()
+        return self._raw
+
+    # --- as a connection
+
+    def begin(self) -> None:
+        """Begins a transaction; nothing is waited for."""
+        self.send(BEGIN, ())
+        self._begun = self.send(NAME, ())
+
+    def named(self) -> tuple[str, float]:
+        """The transaction's name and the server's clock, as it began."""
+        assert self._begun is not None
+        name, now = self._begun.rows()[0]
+        return str(name), float(now)
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._waiting) or self._libpq.transaction_status != TransactionStatus.IDLE
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone."""
+        return self._raw.closed
+
+    def commit(self) -> None:
+        """Commits what was sent. Raises psycopg.Error; the connection may be gone, and what became of the commit
+        unknown."""
+        ended = self.send("COMMIT").result()
+        if ended.command_status == b"ROLLBACK":
+            raise psycopg.errors.InFailedSqlTransaction("a statement had failed, and nothing was kept")
+
+    def rollback(self) -> None:
+        """Undoes what was sent. Raises psycopg.Error."""
+        with contextlib.suppress(psycopg.Error):
+            self.settle()  # whatever failed is undone
+        self.send("ROLLBACK").result()
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._raw.close()
+
+    # --- trips
+
+    def settle(self) -> None:
+        """Waits for the answers to everything that was sent. Raises psycopg.Error for the first that failed."""
+        if not self._waiting:
+            return
+        waiting, libpq, failed = self._waiting, self._libpq, None
+        libpq.pipeline_sync()
+        self._unsent = bool(libpq.flush())
+        while (result := self._next()) is None or result.status != ExecStatus.PIPELINE_SYNC:
+            if result is None:
+                continue  # the end of a statement's results
+            answer = waiting.popleft()
+            if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                answer.came(result)
+                continue
+            if answer.prepares is not None:
+                del self._prepared[answer.prepares]
+            if failed is None:
+                failed = result
+        libpq.exit_pipeline_mode()
+        if failed is not None:
+            raise psycopg.errors.error_from_result(failed)
+
+    def _next(self) -> Any:
+        """libpq's next result, or None between those of two statements. Raises psycopg.OperationalError."""
+        libpq = self._libpq
+        while libpq.is_busy():
+            (self._can_write if self._unsent else self._can_read).poll()
+            libpq.consume_input()
+            if self._unsent:
+                self._unsent = bool(libpq.flush())
+        result = libpq.get_result()
+        if self._raw.closed:
+            raise psycopg.OperationalError(result.get_error_message() if result else "the connection is lost")
+        return result
+
+    def read(self, result: Any) -> list[Any]:
+        """The rows of a result."""
+        self._reader.set_pgresult(result)
+        return self._reader.load_rows(0, result.ntuples, tuple)
+
+
+def _numbered(sql: str) -> bytes:
+    """The text as the protocol wants its parameters."""
+    places = itertools.count(1)
+    return re.sub("%([s%])", lambda found: "%" if found[1] == "%" else f"${next(places)}", sql).encode()
+
+
+def _text(value: object) -> bytes | None:
+    """A value as PostgreSQL reads it."""
+    match value:
+        case None:
+            return None
+        case str():
+            if "\0" in value:
+                raise psycopg.DataError("PostgreSQL text cannot contain NUL (0x00)")
+            return value.encode()
+        case int() | float():
+            return repr(value).encode()
+        case _:
+            raise TypeError(f"a value is text, an integer or a float, not {type(value).__name__}")
