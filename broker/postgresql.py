@@ -104,6 +104,10 @@ class PostgreSQL:
             return raw.in_transaction
         return raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
 
+    def settle(self, raw: psycopg.Connection[Any] | Trips) -> None:
+        if isinstance(raw, Trips):
+            raw.settle()
+
     def is_lost(self, raw: psycopg.Connection[Any] | Trips) -> bool:
         return raw.closed
 

@@ -203,6 +203,9 @@ class SQLite:
     def in_transaction(self, raw: sqlite3.Connection) -> bool:
         return raw.in_transaction
 
+    def settle(self, raw: sqlite3.Connection) -> None:
+        """Whatever was run has been."""
+
     def is_lost(self, raw: sqlite3.Connection) -> bool:
         return False
 

@@ -76,6 +76,10 @@ class Transactions:
         self._lost_since = None
         return Connection(self._engine, cursor, self._estimates)
 
+    def settle(self) -> None:
+        """Returns when everything has been run but the commit. Raises what that raises."""
+        self._engine.settle(self._raw)
+
     def commit(self) -> None:
         """Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot
         be known."""

@@ -272,9 +272,9 @@ class Writer:
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
         """Commits, then wakes who listens. Raises TransactionLost when the connection is gone and nothing was kept."""
-        names: list[str] = []
+        names = [call.name for call in calls if call.error is None] if self._failpoint else []
         if self._failpoint:
-            names = [call.name for call in calls if call.error is None]
+            self._transactions.settle()
             self._failpoint.reached("before", names)
         self._transactions.commit()
         self._measures.took("commit", time.monotonic() - self._begun)
