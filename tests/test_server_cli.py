@@ -260,7 +260,7 @@ def test_a_conversation_is_gone_on_with_by_its_id(home: Path) -> None:
         wrong = run(home, "chat", "--conversation", name, given="What can you do?\n")
         assert (wrong.returncode, wrong.stdout) == (1, "")
         assert wrong.stderr == f"frontdesk: there is no conversation {name!r} here; --conversation new begins one\n"
-    for memory in home.glob("**/chat.json"):  # of another server's
+    for memory in home.parent.glob("**/chat.json"):  # of another server's
         memory.write_text(json.dumps({"conversation": "conv_gone", "cursor": 5, "ahead": []}))
     gone = run(home, "chat", "--conversation", "last", given="What can you do?\n")
     assert (gone.returncode, "a new one begins" in gone.stdout) == (0, True)
