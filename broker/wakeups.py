@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -82,8 +82,10 @@ class _Ring:
         self.start = start
         self.rows: deque[Events] = deque()
         self.size = 0
+        self._answered: tuple[int, list[Events]] | None = None  # most who listen stand at one place
 
     def add(self, row: Events) -> None:
+        self._answered = None
         if self.rows and self.rows[-1].first + self.rows[-1].count != row.first:
             self.rows.clear()  # another process wrote what lies between: only the database has it
             self.size = 0
@@ -94,11 +96,14 @@ class _Ring:
 
     def after(self, cursor: int) -> list[Events] | None:
         """Rows with events after the cursor; None when the ring does not reach back that far."""
+        if self._answered is not None and self._answered[0] == cursor:
+            return self._answered[1]
         start = self.rows[0].first - 1 if self.rows else self.start
         if start is None or cursor < start:
             return None
         found = list(takewhile(lambda row: row.first + row.count - 1 > cursor, reversed(self.rows)))
         found.reverse()
+        self._answered = cursor, found
         return found
 
 
@@ -159,7 +164,7 @@ class Hub:
         with self._lock:
             return sum(len(found) for key, found in self._listeners.items() if key[0] == kind)
 
-    def recent(self, conversation_id: str, cursor: int) -> list[Events] | None:
+    def recent(self, conversation_id: str, cursor: int) -> Sequence[Events] | None:
         """Rows of the log after ``cursor`` from memory; None when the database has to be read."""
         with self._lock:
             ring = self._rings.get(conversation_id)

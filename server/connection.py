@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import anyio
 from starlette.types import Receive, Send
@@ -34,6 +34,9 @@ LAST_SECONDS: Final = 2.0  # for doing so when the connection has ended
 PASSING: Final = frozenset({409, 429, 503})  # errors after which a chain may still be continued
 
 
+Understood: TypeAlias = tuple[Message | WireError, JSON]
+
+
 class _Over(Exception):
     """The writer has ended, and with it the connection."""
 
@@ -49,6 +52,10 @@ class Connection:
         self._writer = Writer(session, self._follows, send, transport)
         self._measures = session.database.measures
         self._draining = self._over = self._keeping = False
+        self._waits = False  # for the client's next message
+        self._bad = 0  # messages, in a row
+        self._read_already: Understood | None = None  # what the next message in line was found to be
+        self._transport = transport
 
     async def run(self, subscriptions: Sequence[Subscribe] = ()) -> None:
         """Returns when the connection has ended, whoever ended it: after a failure of our own code it is closed with
@@ -58,6 +65,8 @@ class Connection:
                 self._beside.append(self._group.create_task(self._write()))
                 for subscription in subscriptions:
                     await self._handle(subscription)
+                if self._transport is not None:
+                    self._transport.at_once = self._take_at_once
                 await self._read()
                 for one in self._beside:
                     one.cancel()
@@ -67,6 +76,8 @@ class Connection:
             log.error("a connection failed in our own code", exc_info=errors)
             await self._writer.part(1011, "the server has failed; connect again and resume")
         finally:
+            if self._transport is not None:
+                self._transport.at_once = None
             self._writer.stop()
             with anyio.move_on_after(LAST_SECONDS, shield=True), suppress(DatabaseError):
                 await self._session.keep_chains()  # their ten minutes begin now
@@ -95,30 +106,65 @@ class Connection:
     # --- reading
 
     async def _read(self) -> None:
-        bad = 0
-        while (received := await self._receive())["type"] != "websocket.disconnect":
-            if self._over or bad >= self._limits.bad_messages:
-                continue  # it is being closed
-            bad = 0 if await self._take(received.get("text")) else bad + 1
-            if bad >= self._limits.bad_messages:
-                self._writer.close(1008, f"{bad} bad messages in a row")
+        while True:
+            self._waits = True
+            received = await self._receive()
+            self._waits = False
+            if received["type"] == "websocket.disconnect":
+                return
+            if not self._is_closing():
+                found = self._read_already or self._understood(received.get("text"))
+                self._read_already = None
+                self._judge(await self._take(*found))
 
-    async def _take(self, text: str | None) -> bool:
-        """Deals with one message; whether it was fit to be dealt with."""
+    def _is_closing(self) -> bool:
+        return self._over or self._bad >= self._limits.bad_messages
+
+    def _judge(self, is_fit: bool) -> None:
+        """Counts bad messages; after too many in a row the connection is closed."""
+        self._bad = 0 if is_fit else self._bad + 1
+        if self._bad >= self._limits.bad_messages:
+            self._writer.close(1008, f"{self._bad} bad messages in a row")
+
+    def _take_at_once(self, text: str) -> bool:
+        """Refuses a message for which nothing has to be awaited, as soon as it comes; another one is left to the
+        reader, who comes next.
+        """
+        if not self._waits or self._is_closing():
+            return False
+        message, source = self._understood(text)
+        if not isinstance(message, WireError) or isinstance(message, SteerFailed) or self._session.chains:
+            self._read_already = message, source
+            return False
+        self._judge(self._refuse(message, source))
+        return True
+
+    def _understood(self, text: str | None) -> Understood:
+        """What a message is, or why it is none; and its JSON, as far as it has any."""
         source: JSON = {}
         try:
             if text is None:
                 raise InvalidRequest("this is a binary message; send JSON as text")
             check_rate(self._session.rate, self._limits)
             source = decode(text, self._limits)
-            message = read(source)
-        except SteerFailed as problem:
-            await self._return(problem)
-            return False
+            return read(source), source
         except WireError as problem:
-            self._tell(problem, *_return_address(source))
-            await self._fail_chain(source.get("previous_response_id"), problem)
-            return problem.status not in BAD
+            return problem, source
+
+    def _refuse(self, problem: WireError, source: JSON) -> bool:
+        """Says what is wrong with a message; whether it was fit to be dealt with."""
+        self._tell(problem, *_return_address(source))
+        return problem.status not in BAD
+
+    async def _take(self, message: Message | WireError, source: JSON) -> bool:
+        """Deals with one message; whether it was fit to be dealt with."""
+        if isinstance(message, SteerFailed):
+            await self._return(message)
+            return False
+        if isinstance(message, WireError):
+            is_fit = self._refuse(message, source)
+            await self._fail_chain(source.get("previous_response_id"), message)
+            return is_fit
         self._measures.count("message", str(source["type"]))
         return await self._handle(message)
 

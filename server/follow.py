@@ -198,6 +198,28 @@ class Follows:
             self._join(follower, stream)
         return (stream.lane,)
 
+    def only_subscribes(self, follower: Follower) -> bool:
+        """Whether all that comes after its position goes to its subscription, unless it is of an own response."""
+        after = follower.subscribed_after
+        return (
+            after is not None
+            and after <= follower.position
+            and not (follower.streams or self.is_asking)
+            and (not self._again or follower not in self._again)
+        )
+
+    def has_own(self, responses: frozenset[str]) -> bool:
+        """Whether one of these is known to be this connection's own."""
+        return bool(self._own) and not responses.isdisjoint(self._own)
+
+    def passed(self, follower: Follower, last: int, newest: str) -> None:
+        """As `show` for every event up to ``last``, of a follower that only subscribes; ``newest``: the last response
+        that they tell of, if any; none of them is an own one.
+        """
+        follower.position = follower.subscribed_after = last
+        if newest and follower.stranger != newest:
+            follower.stranger, follower.barrier = newest, self._asked
+
     def skip(self, follower: Follower, until: int) -> bool:
         """What comes up to this cursor is not there any more; whether the subscription is to be told."""
         told = follower.subscribed_after is not None and follower.subscribed_after < until

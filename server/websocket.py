@@ -7,34 +7,47 @@ shutdown. Here every close of ours is followed by an abort.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from .patience import Outlet
 
 EXTENSION: Final = "frontdesk.transport"
 GRACE_SECONDS: Final = 1.0  # between a close that is attempted and the abort
+TEXT: Final = 0x81  # the first byte of a whole message (RFC 6455, 5.2)
+TEXT_16, TEXT_64 = bytes((TEXT, 126)), bytes((TEXT, 127))  # and the second, where the size is in two or eight bytes
 REASON_BYTES: Final = 123  # of a close frame (RFC 6455, 5.5)
-SHARED: Final = 4_096  # characters of a text that may go to many clients
 
 
 def _frame(text: str) -> bytes:
     """A server's frame is not masked, and we do not compress: it is the same for every client."""
-    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+    data = text.encode()
+    size = len(data)
+    if size < 126:
+        return bytes((TEXT, size)) + data
+    if size < 65_536:
+        return TEXT_16 + size.to_bytes(2) + data
+    return TEXT_64 + size.to_bytes(8) + data
 
 
-_shared = lru_cache(256)(_frame)  # made once for a thousand subscribers
+def framed(texts: Sequence[str]) -> bytes:
+    """Messages as the bytes that a client is sent."""
+    return b"".join(map(_frame, texts))
 
 
 class Transport(Outlet, Protocol):
     """What a connection asks of the socket under it."""
+
+    at_once: Callable[[str], bool] | None  # is shown a message; whether it has dealt with it
+
+    def send_frames(self, frames: bytes) -> None:
+        """As `send_texts`, for what `framed` has made of them."""
+        ...
 
     def send_texts(self, texts: Sequence[str]) -> None:
         """Sends messages in one write: each write is a system call, for which the thread lets others go first. Raises
@@ -49,6 +62,33 @@ class Transport(Outlet, Protocol):
 
 class AbortableWebSocket(WebSocketsSansIOProtocol):
     """Passes itself to the application as ``scope["extensions"]["frontdesk.transport"]``."""
+
+    at_once: Callable[[str], bool] | None = None
+    _shown = False
+
+    def data_received(self, data: bytes) -> None:
+        self._shown = False
+        super().data_received(data)
+
+    def send_receive_event_to_app(self) -> None:
+        """What the application does not deal with at once goes into its queue, and nothing more is read until it has
+        taken it from there: that costs more than a refusal. One message of each read is shown, or a client that says
+        much would keep others waiting.
+        """
+        if self.at_once is not None and not self._shown and self._is_one_text() and self.queue.empty():
+            self._shown = True
+            try:
+                text = self.frames[0].decode()
+            except UnicodeDecodeError:
+                pass  # dealt with below
+            else:
+                if self.at_once(text):
+                    self.frames = []
+                    return
+        super().send_receive_event_to_app()
+
+    def _is_one_text(self) -> bool:
+        return len(self.frames) == 1 and self.curr_msg_data_type == "text" and not self.close_sent
 
     async def run_asgi(self) -> None:
         cast(dict[str, dict[str, object]], self.scope)["extensions"][EXTENSION] = self
@@ -74,10 +114,12 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         await self.writable.wait()
 
     def send_texts(self, texts: Sequence[str]) -> None:
+        self.send_frames(framed(texts))
+
+    def send_frames(self, frames: bytes) -> None:
         if self.disconnected or self.close_sent or self.conn.state is not OPEN:  # or the client has begun to close
             raise ConnectionResetError
-        frames = [_shared(text) if len(text) <= SHARED else _frame(text) for text in texts]
-        self.transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        self.transport.write(frames)
 
     def cut_off(self, code: int, reason: str) -> None:
         if not self.close_sent and not self.transport.is_closing():

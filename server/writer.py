@@ -27,6 +27,7 @@ from .pause import Pause
 from .reading import FIRST_ROWS, next_rows
 from .ready import BURST, Ready, ready
 from .session import Session
+from .shared import send_shared
 from .websocket import Transport
 
 log = logging.getLogger("frontdesk.writer")
@@ -47,7 +48,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._listening: dict[str, Listening] = {}
         self._idle: set[str] = set()  # to be forgotten when no input is being accepted
-        self._stopped = False
+        self._stopped = self._gone = False
         self._control: list[str] = []
         self._closing: tuple[int, str] | None = None
         self._pause = Pause(self._loop)
@@ -162,6 +163,9 @@ class Writer:
                 transport.send_texts(said)
             while transport.is_free and not self._control and (follower := self._follows.take()) is not None:
                 recent = self._database.hub.recent(follower.conversation_id, follower.position)
+                if recent and send_shared(transport, self._follows, follower, recent, self._session.chains):
+                    self._has_sent(follower)
+                    continue
                 found = Ready(more=True) if recent is None else self._ready(follower, iter(recent))
                 if found.texts:
                     transport.send_texts(found.texts)

@@ -516,6 +516,17 @@ async def test_five_hundred_bad_messages_in_a_row_end_the_connection(hand: HandW
         assert kinds(socket.events).count("error") == 39
 
 
+async def test_refusals_keep_the_order_of_the_messages(socket: Client, hand: HandWorker) -> None:
+    for number in range(10):  # one that is looked up, one that is refused as it comes, one that is written
+        await socket.send("frontdesk:subscribe", conversation=f"conv_{number}")
+        await socket.create(stream_id=f"l{number}", temperature=9)
+        await socket.send("frontdesk:cancel", response_id=f"resp_{number}")
+    await socket.taken()
+    expected = [(f"frontdesk.conv_{n}", f"l{n}", None) for n in range(10)]
+    assert [lane for lanes in expected for lane in lanes] == [event.get("stream_id") for event in socket.events]
+    await answered(socket, hand)
+
+
 async def test_a_message_over_the_size_limit_ends_the_connection(hand: HandWorker) -> None:
     service = Service(hand.desk, hand.database, limits=Limits(message_bytes=5_000))
     async with served(service) as address, client(address) as socket:

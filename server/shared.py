@@ -1,0 +1,64 @@
+"""What the log says to many clients alike: the bytes of one write, made once for those who stand at one place.
+
+Whoever follows more than a subscription goes through ``ready``, event by event. Nothing waits here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..broker.events import texts
+from ..broker.wakeups import Events
+from .follow import Follower, Follows
+from .outgoing import kind_of, lane_of, prefix
+from .ready import BURST, PIECE
+from .websocket import Transport, framed
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One write, and what a follower must know to have dealt with it."""
+
+    frames: bytes
+    last: int  # cursor of its last event
+    responses: frozenset[str]
+    newest: str  # the last response that it tells of; empty: of none
+    failed: bool  # a response has
+
+
+@lru_cache(64)
+def shared(rows: tuple[Events, ...], after: int) -> Shared | None:
+    """All events of these rows after a cursor, as a subscription shows them; None when they are too many for one
+    write, or none.
+    """
+    if sum(len(row.body) for row in rows) > PIECE or sum(row.count for row in rows) > BURST or not rows:
+        return None
+    head = prefix(lane_of(rows[0].conversation_id))
+    found = [text for row in rows for _, text in texts(row, after)]
+    named = [row.response_id for row in rows if row.response_id]
+    return Shared(
+        frames=framed([head + text[1:] for text in found]),
+        last=rows[-1].first + rows[-1].count - 1,
+        responses=frozenset(named),
+        newest=named[-1] if named else "",
+        failed=any(kind_of(text) == "response.failed" for text in found),
+    )
+
+
+def send_shared(
+    transport: Transport, follows: Follows, follower: Follower, rows: Sequence[Events], chains: set[str]
+) -> bool:
+    """Sends what there is to a client that has nothing but a subscription here; False: nothing was sent.
+
+    A conversation in which a response has failed is taken out of ``chains``. Raises OSError.
+    """
+    found = shared(tuple(rows), follower.position) if follows.only_subscribes(follower) else None
+    if found is None or follows.has_own(found.responses):
+        return False
+    transport.send_frames(found.frames)
+    follows.passed(follower, found.last, found.newest)
+    if found.failed:
+        chains.discard(follower.conversation_id)
+    return True
