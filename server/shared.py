@@ -28,13 +28,14 @@ class Shared:
     failed: bool  # a response has
 
 
-@lru_cache(64)
-def shared(rows: tuple[Events, ...], after: int) -> Shared | None:
-    """All events of these rows after a cursor, as a subscription shows them; None when they are too many for one
-    write, or none.
-    """
-    if sum(len(row.body) for row in rows) > PIECE or sum(row.count for row in rows) > BURST or not rows:
-        return None
+def fits(rows: Sequence[Events]) -> bool:
+    """Whether these are events for one write. What does not fit must not come into the cache, which would keep it."""
+    return bool(rows) and sum(len(row.body) for row in rows) <= PIECE and sum(row.count for row in rows) <= BURST
+
+
+@lru_cache(16)
+def shared(rows: tuple[Events, ...], after: int) -> Shared:
+    """All events of these rows, which fit, after a cursor, as a subscription shows them."""
     head = prefix(lane_of(rows[0].conversation_id))
     found = [text for row in rows for _, text in texts(row, after)]
     named = [row.response_id for row in rows if row.response_id]
@@ -54,8 +55,10 @@ def send_shared(
 
     A conversation in which a response has failed is taken out of ``chains``. Raises OSError.
     """
-    found = shared(tuple(rows), follower.position) if follows.only_subscribes(follower) else None
-    if found is None or follows.has_own(found.responses):
+    if not (follows.only_subscribes(follower) and fits(rows)):
+        return False
+    found = shared(tuple(rows), follower.position)
+    if follows.has_own(found.responses):
         return False
     transport.send_frames(found.frames)
     follows.passed(follower, found.last, found.newest)
