@@ -132,11 +132,14 @@ class Connection:
         """
         if not self._waits or self._is_closing():
             return False
-        message, source = self._understood(text)
-        if not isinstance(message, WireError) or isinstance(message, SteerFailed) or self._session.chains:
-            self._read_already = message, source
+        try:
+            message, source = self._understood(text)
+            if not isinstance(message, WireError) or isinstance(message, SteerFailed) or self._session.chains:
+                self._read_already = message, source
+                return False
+            self._judge(self._refuse(message, source))
+        except Exception:  # ours: the reader meets it again, and ends the connection with it
             return False
-        self._judge(self._refuse(message, source))
         return True
 
     def _understood(self, text: str | None) -> Understood:

@@ -1,8 +1,7 @@
 """The sending half of a connection: it copies the log to the client at the client's speed.
 
 It holds cursors, not events: what was read of the log is let go while the client does not read, and read again. Only
-control messages wait in a queue, and that is bounded. A client that does not read is cut off. Which event goes where is
-decided in ``follow``.
+control messages wait in a queue, and it is bounded. Who does not read is cut off. ``follow`` decides what goes where.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._listening: dict[str, Listening] = {}
         self._idle: set[str] = set()  # to be forgotten when no input is being accepted
-        self._stopped = self._gone = False
+        self._stopped = False
         self._control: list[str] = []
         self._closing: tuple[int, str] | None = None
         self._pause = Pause(self._loop)
@@ -284,8 +283,7 @@ class Writer:
             raise Gone
 
     def _cut_off(self, why: str) -> None:
-        conversation, cursor = self._sent
-        reason = f"{why}; resume {conversation} after {cursor}" if conversation else why
+        reason = f"{why}; resume {self._sent[0]} after {self._sent[1]}" if self._sent[0] else why
         log.info("a client is cut off: %s", reason)
         self._database.measures.count("cut_off")
         if self._transport is not None:
