@@ -247,7 +247,8 @@ class Journal(Transcript):
         batch.usage = encoded(self.usage)
         if not batch.is_empty():
             batch.spent = self.unsaved
-            self._counted += batch.spent
+            if batch.spent:  # time alone is counted with whatever is used next
+                self._counted += batch.spent
         batch.current = self.progress.path[-1] if self.progress.path else ""
         return batch
 

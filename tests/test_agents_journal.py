@@ -42,6 +42,7 @@ from frontdesk.agents.response import About, Outcome, Progress, Verdict, respons
 from frontdesk.agents.results import Piece
 from frontdesk.agents.stores import MemoryStore
 from frontdesk.agents.transcript import Form, Transcript
+from frontdesk.broker.spending import Spending
 from frontdesk.tests.fakes import event_rules
 
 Fault = Literal["before", "after", "cancel"]
@@ -585,3 +586,21 @@ async def test_a_memory_store_keeps_only_how_it_ended() -> None:
     found.end_message("triage", "Hello.")
     assert await found.finish(Outcome(status="completed")) == "ended"
     assert store.outcome == Outcome(status="completed")
+
+
+async def test_time_that_was_written_alone_is_counted_with_what_is_used_next() -> None:
+    counted: list[Spending] = []
+
+    class Counting(Kept):
+        async def save(self, what: str, batch: Batch) -> None:
+            await super().save(what, batch)
+            counted.extend([batch.spent] if batch.spent else [])
+
+    found = await journal(Counting())
+    for number in range(3):
+        found.say("triage", "a word ")
+        await found.commit("events")  # nothing but time was used
+        found.progress.model_calls += 1
+        await found.reply("triage", [a_call(f"c{number}")], Usage())
+    assert [one.model_calls for one in counted] == [1, 1, 1]
+    assert sum(one.seconds for one in counted) == pytest.approx(found.progress.seconds)
