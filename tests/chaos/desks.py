@@ -5,9 +5,14 @@ Their desk answers without a gate: in words that come one after the other, now a
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from collections.abc import Callable
+from functools import partial
 from http.client import HTTPConnection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from frontdesk.agents import Agent, Desk
@@ -20,7 +25,7 @@ from frontdesk.tests.playback.process import CONTEXT, free_port
 from frontdesk.tests.served import Lines, look
 
 WORDS = 12
-PAUSE = 0.002  # between two words
+PAUSE, LONG_PAUSE = 0.002, 0.1  # between two words
 
 
 @task(idempotent=True)
@@ -37,15 +42,15 @@ def answer(text: str) -> str:
 
 def spoken(text: str) -> ScriptedReply:
     """It is said word by word, with a little time between."""
-    words = answer(text).split(" ")
+    words, pause = answer(text).split(" "), LONG_PAUSE if text.startswith("slow") else PAUSE
     parts: list[Any] = []
     for number, word in enumerate(words):
-        parts += [TextDelta(word if number == 0 else f" {word}"), *delay(PAUSE).parts]
+        parts += [TextDelta(word if number == 0 else f" {word}"), *delay(pause).parts]
     return ScriptedReply((*parts, Message(answer(text))))
 
 
 class Talkative(Lines):
-    """Answers whatever is asked; ``file …`` files a task, ``look …`` uses a tool."""
+    """Answers whatever is asked; ``file …`` files a task, ``look …`` uses a tool, ``slow …`` is answered slowly."""
 
     def __call__(self, request: ModelRequest) -> Scripted:
         for item in request.items:
@@ -64,13 +69,13 @@ class Talkative(Lines):
         return (spoken(text),)
 
 
-def desk() -> Desk[Any]:
-    return Desk(
-        Agent("triage", "Answers.", tools=[look], tasks=[errand]),
-        name="house",
-        model=ScriptedModel(Talkative()),
-        max_unattended_turns=1_000,
-    )
+desk: Desk[Any] = Desk(
+    Agent("triage", "Answers.", tools=[look], tasks=[errand]),
+    name="house",
+    model=ScriptedModel(Talkative()),
+    max_unattended_turns=1_000,
+)
+Serve = Callable[[str, int], None]  # a server on the database of this URL, on this port
 
 
 def serve(url: str, port: int) -> None:
@@ -80,26 +85,42 @@ def serve(url: str, port: int) -> None:
 
     database = Database.open(url, durable=False, exclusive=False)
     try:
-        found = desk()
-        worker = found.worker(database, lease=2.0, turns=16)
-        service = Service(found, database, worker=worker, drain_seconds=0.2, grace_seconds=0.5)
+        worker = desk.worker(database, lease=2.0, turns=16)
+        service = Service(desk, database, worker=worker, drain_seconds=0.2, grace_seconds=0.5)
         Server(service).run(sockets=[listen("127.0.0.1", port)])
     finally:
         database.close()
 
 
+def commanded(folder: Path) -> Serve:
+    """The command ``frontdesk serve`` instead, as it is but for its drain, which is short. What it says is appended to
+    a file in the folder that is named after its port."""
+    return partial(_command, str(folder))
+
+
+def _command(folder: str, url: str, port: int) -> None:
+    from frontdesk.server.cli import main
+
+    with (Path(folder) / f"{port}.log").open("a") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    os.environ.update(FRONTDESK_DRAIN_SECONDS="0.2", FRONTDESK_GRACE_SECONDS="0.5", FRONTDESK_TURNS="16")
+    sys.argv = ["frontdesk", "serve", f"{__name__}:desk", "--port", str(port), "--database", url]
+    main()
+
+
 class Servers:
     """So many servers on one database, each on its port."""
 
-    def __init__(self, url: str, count: int) -> None:
-        self._url = url
+    def __init__(self, url: str, count: int, serve: Serve = serve) -> None:
+        self._url, self._serve = url, serve
         self.ports = [free_port() for _ in range(count)]
         self._processes: list[ForkServerProcess] = [self._start(port) for port in self.ports]
         for port in self.ports:
             until(lambda port=port: ready(port))  # type: ignore[misc]
 
     def _start(self, port: int) -> ForkServerProcess:
-        process = CONTEXT.Process(target=serve, args=(self._url, port), daemon=True)
+        process = CONTEXT.Process(target=self._serve, args=(self._url, port), daemon=True)
         process.start()
         return process
 
