@@ -223,7 +223,8 @@ class Connected(Person):
             await self._connection.response.create(**self._question)
 
     async def _read(self) -> None:
-        async for event in self._connection:
+        connection: Any = self._connection
+        async for event in connection:
             raw: dict[str, Any] = event.to_dict()
             if event.type == "error":
                 assert raw["error"]["code"] == "draining", raw

@@ -88,7 +88,7 @@ async def talk(person: Person, rolled: anyio.Event) -> None:
         await person.close()
 
 
-async def check(person: Person, client: AsyncOpenAI) -> None:
+async def check(person: Person, client: Any) -> None:
     """What was asked is in the conversation, once and in order, and so are its answers; what was begun and given back
     stays visible."""
     assert person.conversation is not None
