@@ -22,8 +22,8 @@ from frontdesk.tests.chaos.scale import PATIENCE, SEED, chance, scaled
 from frontdesk.tests.invariants import broken
 from frontdesk.tests.store import Store
 
-CONVERSATIONS, ROUNDS = scaled(14, 200), scaled(1, 4)
-BETWEEN = scaled(7, 200)  # answers between two restarts
+CONVERSATIONS, ROUNDS = scaled(7, 200), scaled(1, 4)
+BETWEEN = scaled(4, 200)  # answers between two restarts
 PAUSE = scaled(0.1, 4.0)  # seconds for which somebody may think
 
 
