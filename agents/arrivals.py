@@ -24,8 +24,7 @@ class Arrivals:
     def __init__(self, run: Run, conversation_id: str) -> None:
         self._run = run
         self._heard = False
-        # Whoever has been told that their steer is accepted may rely on it that the next boundary knows of it.
-        run.when_over(run.database.hub.listen("input", conversation_id, self.hear, direct=True).stop)
+        run.when_over(run.database.hub.listen("input", conversation_id, self.hear).stop)
 
     def hear(self) -> None:
         """Something may have come in."""

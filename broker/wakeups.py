@@ -110,7 +110,7 @@ class _Ring:
 class Listening:
     """One registration. Call ``stop`` when it is no longer wanted; it may be called again."""
 
-    def __init__(self, hub: Hub, key: Key, loop: asyncio.AbstractEventLoop | None, wake: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, key: Key, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
         self.hub, self.key, self.loop, self.wake = hub, key, loop, wake
 
     def stop(self) -> None:
@@ -133,17 +133,15 @@ class Hub:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         start: int | None = None,
-        direct: bool = False,
     ) -> Listening:
         """Calls ``wake()`` in the loop (the running one by default) after each commit that concerns (kind, name).
-        ``direct``: in the thread that has committed, before whoever wrote it is answered; it must only take note.
 
         Kinds: ``events`` and ``input`` (of a conversation), ``ready`` (tasks of a slot), ``cancel`` (of a task; of
         any, when the name is empty).
         Several commits may be one call. ``start``: the last cursor of the conversation's log, for a caller inside the
         transaction that has read it; then every event after it is in memory, even those that the log does not keep.
         """
-        listening = Listening(self, (kind, name), None if direct else loop or asyncio.get_running_loop(), wake)
+        listening = Listening(self, (kind, name), loop or asyncio.get_running_loop(), wake)
         with self._lock:
             self._listeners[listening.key].add(listening)
             if kind == "events" and name not in self._rings:
@@ -174,7 +172,7 @@ class Hub:
 
     def publish(self, hints: Iterable[Hint]) -> None:
         """Wakes who listens to these hints. Called after the commit, never before."""
-        woken: dict[asyncio.AbstractEventLoop | None, dict[Listening, None]] = {}
+        woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
             for hint in hints:
                 key = key_of(hint)
@@ -193,7 +191,7 @@ class Hub:
     def publish_keys(self, keys: Iterable[Key]) -> None:
         """Another process has committed what concerns these: whoever listens looks. The database has what a ring has
         not."""
-        woken: dict[asyncio.AbstractEventLoop | None, dict[Listening, None]] = {}
+        woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
             for key in keys:
                 if key[0] == "events" and key[1] in self._rings:
@@ -208,11 +206,8 @@ class Hub:
             keys = list(self._listeners)
         self.publish_keys(keys)
 
-    def _call(self, woken: dict[asyncio.AbstractEventLoop | None, dict[Listening, None]]) -> None:
+    def _call(self, woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]]) -> None:
         for loop, listeners in woken.items():
-            if loop is None:
-                _wake_all(tuple(listeners))
-                continue
             post(loop, partial(_wake_all, tuple(listeners)), partial(self._remove_all, tuple(listeners)))
 
     def _remove_all(self, listeners: Iterable[Listening]) -> None:

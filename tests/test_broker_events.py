@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -218,18 +217,6 @@ async def test_a_listener_is_woken_for_what_it_listens_to_and_nothing_else() -> 
     hub.publish_everything()
     await turn_over()
     assert len(heard) == len(kinds)
-
-
-async def test_a_direct_listener_knows_before_whoever_wrote_is_answered(sqlite_url: str) -> None:
-    database = Database.open(sqlite_url, durable=False)
-    heard: list[str] = []
-    listening = database.hub.listen("input", "c", lambda: heard.append(threading.current_thread().name), direct=True)
-    await database.write(lambda conn: conn.publish(InputArrived("c")))
-    assert heard == ["frontdesk-write"]
-    listening.stop()
-    await database.write(lambda conn: conn.publish(InputArrived("c")))
-    assert len(heard) == 1
-    database.close()
 
 
 async def test_a_burst_wakes_a_listener_once() -> None:
