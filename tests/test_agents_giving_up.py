@@ -141,6 +141,7 @@ def test_a_conversation_that_others_hold_is_passed_over_still(postgresql_url: st
 
     def hold(conn: Connection) -> None:
         rows.lock_conversations(conn, [held])
+        conn.now()  # it has come back, so the lock is there
         holding.set()
         over.wait()
 

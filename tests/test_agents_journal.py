@@ -585,7 +585,8 @@ async def test_a_memory_store_keeps_only_how_it_ended() -> None:
     found = await journal(store)
     found.end_message("triage", "Hello.")
     assert await found.finish(Outcome(status="completed")) == "ended"
-    assert store.outcome == Outcome(status="completed")
+    assert store.outcome is not None
+    assert store.outcome == Outcome(status="completed", at=store.outcome.at)
 
 
 async def test_time_that_was_written_alone_is_counted_with_what_is_used_next() -> None:

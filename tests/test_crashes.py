@@ -30,7 +30,7 @@ ELSEWHERE = {
     "fire_schedules", "pause_schedule", "register_schedules",
     "issue_token", "revoke_token", "set_quota", "claim_deliveries", "settle_delivery", "give_back_deliveries",
     "start_conversation", "update_conversation", "add_items", "delete_item", "delete_conversation", "delete_response",
-    "shorten_log", "remove_conversation", "prune", "keep_unstored", "ask",
+    "shorten_log", "remove_conversation", "prune", "keep_unstored", "ask", "count_beside",
 }  # fmt: skip
 UNTOLD = {"double", "inner"}
 ROOT = Path(__file__).resolve().parent.parent

@@ -268,9 +268,9 @@ def test_what_is_kept_with_the_response() -> None:
         "tools": [{"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": True}],
         "parallel_tool_calls": False, "temperature": 0.5, "top_p": 1, "max_output_tokens": 10, "stream_id": "lane-1",
         "previous_response_id": "resp_1", "background": True, "store": True, "reasoning": {"effort": "low"},
-        "text": {"format": {"type": "text"}},
+        "text": {"format": {"type": "text"}}, "user": "u",
     }  # fmt: skip
-    found = create(**fields, user="u")
+    found = create(**fields)
     assert fields == found.request
     assert (found.model, found.lane, found.previous_response_id, found.stored) == ("desk", "lane-1", "resp_1", True)
 

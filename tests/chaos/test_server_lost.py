@@ -83,6 +83,8 @@ def test_what_became_of_a_commit_is_known_after_a_crash_that_gives_its_number_ag
     with contextlib.closing(engine.open_writer()) as writer:
         begun = engine.begin(writer, engine.cursor(writer), write=True)
         writer.execute("INSERT INTO chaos_marks VALUES (1)")
+        assert begun.mark is not None
+        mark = begun.mark()
         if commits:
             writer.commit()
         if crashes:
@@ -95,6 +97,5 @@ def test_what_became_of_a_commit_is_known_after_a_crash_that_gives_its_number_ag
             raw.execute("INSERT INTO chaos_marks VALUES (2)")
         if others and not crashes:
             raw.execute("CHECKPOINT")
-    assert begun.mark is not None
     with contextlib.closing(engine.open_writer()) as writer:
-        assert engine.was_committed(writer, begun.mark) is commits
+        assert engine.was_committed(writer, mark) is commits
