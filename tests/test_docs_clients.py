@@ -43,6 +43,10 @@ class Program:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
     async def line(self) -> str:
         """The next line that it prints."""
         assert self._process.stdout is not None
@@ -68,8 +72,12 @@ async def test_the_python_client_asks_and_hears_what_becomes_of_it(house: House,
 async def test_the_official_client_comes_back_to_its_answer(house: House, tmp_path: Path) -> None:
     house.lines["hello"] = (call("hold", {"name": "away"}), "Here again.")
     program = Program(house, OFFICIAL.replace('"model": "desk"', '"model": "house"'), tmp_path)
-    with anyio.fail_after(PATIENCE):
-        await house.gates["away"].reached()
+    try:
+        with anyio.fail_after(PATIENCE):
+            await house.gates["away"].reached()
+    except TimeoutError:
+        program.kill()
+        raise
     await to_thread.run_sync(house.restart)
     house.gates["away"].open()
     assert await program.rest() == "Here again.\n"

@@ -207,7 +207,10 @@ async def test_rule_8_control_never_queues_behind_work(tmp_path: Path) -> None:
             stuck.wait(0.01)
         return "stopped"
 
-    desk = Desk(Agent("triage", tools=[block], tasks=[grind]), model=ScriptedModel([filed("grind"), call("block"), call("block")]))
+    desk = Desk(
+        Agent("triage", tools=[block], tasks=[grind]),
+        model=ScriptedModel([filed("grind"), call("block"), call("block")]),
+    )
     async with office(desk, tmp_path, turns=1, tasks=1, lease=3.0) as at:
         accepted = await at.create()
         await in_thread(here.wait)
