@@ -91,7 +91,7 @@ class Journal(Transcript):
         """What models are shown of everything that was said."""
         if self.summary is None:
             return [*self.past.visible, *self.items]
-        return visible([*self.past.items, *self.items], self.summary)
+        return visible([*self.past.items, *self.items], self.summary, self.about.response_id)
 
     def spent(self) -> Spending:
         """What this turn has used until now, the time since its last commit too."""

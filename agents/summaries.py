@@ -56,8 +56,9 @@ def estimated(items: Iterable[JSON]) -> int:
     return sum(len(encoded(one).encode()) for one in items) // BYTES_PER_TOKEN
 
 
-def visible(items: Sequence[StoredItem], summary: Summary | None) -> list[StoredItem]:
-    """What a model is shown of a history with a summary: that, what was still open when it was made, what came later.
+def visible(items: Sequence[StoredItem], summary: Summary | None, running: str = "") -> list[StoredItem]:
+    """What a model is shown of a history with a summary: that, what was still open when it was made, what the response
+    that is ``running`` was asked, what came later.
 
     A summary of an item that is not there (it was deleted) does not count.
     """
@@ -65,8 +66,9 @@ def visible(items: Sequence[StoredItem], summary: Summary | None) -> list[Stored
     if summary is None or not place:
         return list(items)
     text = StoredItem(f"summary_{summary.item_id}", "", INPUT_STEP, "completed", "", summary_message(summary.text))
-    open_ids = _open_ids(items[:place])
-    return [text, *(one for one in items[:place] if one.id in open_ids), *items[place:]]
+    kept = _open_ids(items[:place])
+    kept |= {one.id for one in items[:place] if running and one.response_id == running and one.step == INPUT_STEP}
+    return [text, *(one for one in items[:place] if one.id in kept), *items[place:]]
 
 
 def done_with(items: Sequence[StoredItem], running: str) -> list[StoredItem]:

@@ -17,6 +17,7 @@ from frontdesk.agents.history import StoredItem, model_items, validate_items
 from frontdesk.agents.model import JSON, Message, ModelEvent, ModelRequest, ReplyDone, Usage
 from frontdesk.agents.models.offline import OfflineModel
 from frontdesk.agents.models.scripted import ScriptedModel, fail, say
+from frontdesk.agents.response import INPUT_STEP
 from frontdesk.agents.summaries import (
     LONGEST_TEXT,
     Summary,
@@ -264,3 +265,14 @@ def test_what_the_writer_is_asked_names_its_instructions() -> None:
     assert request.instructions.endswith("Keep order numbers.")
     assert request.items[0]["content"][0]["text"] == "Conversation:\n{}"
     assert request.tools == ()
+
+
+def test_what_the_running_response_was_asked_stays_visible_as_it_was_said() -> None:
+    items = [
+        StoredItem("a", "resp_1", INPUT_STEP, "completed", "", user("Sum them up.")),
+        StoredItem("b", "resp_1", 1, "completed", "triage", assistant("One and two.")),
+        StoredItem("c", "resp_1", 2, "completed", "triage", assistant("So far.")),
+    ]
+    summary = Summary(2, "b", "They said two numbers.")
+    assert texts(visible(items, summary, "resp_1")) == ["summary_b", "a", "c"]
+    assert texts(visible(items, summary, "resp_2")) == ["summary_b", "c"]
