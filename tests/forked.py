@@ -281,10 +281,10 @@ def _become(order: dict[str, Any], streams: Sequence[int]) -> None:
             code = 0
         except SystemExit as ended:
             code = _code(ended)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
         threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     finally:

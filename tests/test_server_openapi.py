@@ -168,7 +168,7 @@ def _whole(annotation: Any) -> Any:
     given = [_whole(one) for one in get_args(annotation)]
     if get_origin(annotation) is list:
         return cast("Any", list[given[0]])  # type: ignore[valid-type]
-    return annotation if given == list(get_args(annotation)) else cast("Any", Union[tuple(given)])  # noqa: UP007 - made of a tuple
+    return cast("Any", annotation) if given == list(get_args(annotation)) else cast("Any", Union[tuple(given)])  # noqa: UP007 - made of a tuple
 
 
 def kinds(models: tuple[type[BaseModel], ...]) -> set[str]:

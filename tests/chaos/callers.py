@@ -134,7 +134,8 @@ class Polling(Person):
     way = "poll"
 
     async def ask(self, text: str, key: str) -> list[str]:
-        response = await self.client.responses.create(**self.question(text, key), background=True)
+        create: Any = self.client.responses.create
+        response: Any = await create(**self.question(text, key), background=True)
         while response.status in ("queued", "in_progress"):
             await anyio.sleep(0.1)  # as a client does
             response = await self.client.responses.retrieve(response.id)
@@ -147,7 +148,8 @@ class Background(Person):
     way = "background"
 
     async def ask(self, text: str, key: str) -> list[str]:
-        response: Any = await self.client.responses.create(**self.question(text, key), background=True)
+        create: Any = self.client.responses.create
+        response: Any = await create(**self.question(text, key), background=True)
         last = -1
         while True:
             after: Any = {} if last < 0 else {"starting_after": last}
