@@ -3,7 +3,6 @@ agent by sending the dialog again."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import anyio
@@ -14,8 +13,8 @@ from openai import AsyncOpenAI
 from frontdesk.agents.errors import ModelUnavailable
 from frontdesk.agents.model import Usage
 from frontdesk.agents.models.scripted import ScriptedReply, call, done, fail, say
-from frontdesk.tests.http_record import HTTPRecord
-from frontdesk.tests.served import House, file_errand, open_house, said_around
+from frontdesk.tests.http_house import client, house, record
+from frontdesk.tests.served import House, file_errand, said_around
 from frontdesk.tests.talk import input_of
 
 WEATHER: Any = {
@@ -23,24 +22,7 @@ WEATHER: Any = {
     "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
 }
 
-
-@pytest.fixture(scope="module")
-def record() -> Iterator[HTTPRecord]:
-    found = HTTPRecord()
-    yield found
-    found.check()
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(house: House, record: HTTPRecord) -> AsyncGenerator[AsyncOpenAI]:
-    async with record.client(house.base_url) as found:
-        yield found
+__all__ = ["client", "house", "record"]  # fixtures
 
 
 class Front:

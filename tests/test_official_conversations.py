@@ -3,7 +3,6 @@ sees."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import openai
@@ -11,28 +10,11 @@ import pytest
 from openai import AsyncOpenAI
 
 from frontdesk.agents.models.scripted import call
-from frontdesk.tests.http_record import HTTPRecord
-from frontdesk.tests.served import House, file_errand, open_house
+from frontdesk.tests.http_house import client, house, record
+from frontdesk.tests.served import House, file_errand
 from frontdesk.tests.talk import input_of
 
-
-@pytest.fixture(scope="module")
-def record() -> Iterator[HTTPRecord]:
-    found = HTTPRecord()
-    yield found
-    found.check()
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(house: House, record: HTTPRecord) -> AsyncGenerator[AsyncOpenAI]:
-    async with record.client(house.base_url) as found:
-        yield found
+__all__ = ["client", "house", "record"]  # fixtures
 
 
 def said(text: str, role: str = "user") -> Any:

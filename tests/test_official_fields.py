@@ -5,7 +5,6 @@ which class of error. Everything that is received is checked against the SDK's t
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any, get_args
 
 import openai
@@ -16,28 +15,12 @@ from openai.types.shared.reasoning_effort import ReasoningEffort
 
 from frontdesk.agents.models.scripted import call
 from frontdesk.server import answer_form
+from frontdesk.tests.http_house import client, house, record
 from frontdesk.tests.http_record import HTTPRecord
-from frontdesk.tests.served import House, open_house
+from frontdesk.tests.served import House
 from frontdesk.tests.talk import input_of
 
-
-@pytest.fixture(scope="module")
-def record() -> Iterator[HTTPRecord]:
-    found = HTTPRecord()
-    yield found
-    found.check()
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(house: House, record: HTTPRecord) -> AsyncGenerator[AsyncOpenAI]:
-    async with record.client(house.base_url) as found:
-        yield found
+__all__ = ["client", "house", "record"]  # fixtures
 
 
 async def ask(client: AsyncOpenAI, given: Any = "hello", **fields: Any) -> Any:

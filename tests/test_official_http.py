@@ -5,7 +5,6 @@ Everything that it receives is checked against the SDK's types (``http_record``)
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import anyio
@@ -18,8 +17,8 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem
 from frontdesk.agents.errors import ModelUnavailable
 from frontdesk.agents.model import Usage
 from frontdesk.agents.models.scripted import call, calls, done, fail, say
-from frontdesk.tests.http_record import HTTPRecord
-from frontdesk.tests.served import House, open_house, said_around
+from frontdesk.tests.http_house import client, house, record
+from frontdesk.tests.served import House, said_around
 from frontdesk.tests.talk import input_of
 
 WEATHER: Any = {
@@ -30,24 +29,7 @@ WEATHER: Any = {
     },
 }  # fmt: skip
 
-
-@pytest.fixture(scope="module")
-def record() -> Iterator[HTTPRecord]:
-    found = HTTPRecord()
-    yield found
-    found.check()
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house")) as found:
-        yield found
-
-
-@pytest.fixture
-async def client(house: House, record: HTTPRecord) -> AsyncGenerator[AsyncOpenAI]:
-    async with record.client(house.base_url) as found:
-        yield found
+__all__ = ["client", "house", "record"]  # fixtures
 
 
 async def ask(client: AsyncOpenAI, given: Any, **fields: Any) -> Any:
