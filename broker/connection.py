@@ -17,6 +17,7 @@ from .statements import DialectName, Statement
 from .wakeups import Hint
 
 Row: TypeAlias = Sequence[Any]
+Counted: TypeAlias = tuple[int, int, int]  # a conversation's last cursor, label and input
 
 
 class Answer(Protocol):
@@ -63,7 +64,7 @@ class Connection:
         self.estimates = {} if estimates is None else estimates  # of this process; nothing may depend on their truth
         self._dialect: DialectName = engine.dialect
         self._moments = 0
-        self.holds: set[str] = set()  # conversations that the transaction is known to have locked
+        self.holds: dict[str, Counted | None] = {}  # conversations that the transaction has locked; None: it is gone
         self.keyed = False  # whether the transaction holds the row of a concurrency key
         self.written = False  # whether the function has run a statement that may have changed something
         self.hints: list[Hint] = []

@@ -78,7 +78,7 @@ class Database:
         if found is not None:
             self._neighbours = found
             found.start()
-            self._writer.tell = found.tell
+            self._writer.neighbours = found
 
     def _look(self) -> None:
         """Has the writer begin a transaction, so that it sees whether other processes have committed."""

@@ -43,6 +43,10 @@ class Neighbours(Protocol):
 
     def start(self) -> None: ...
 
+    def told_with(self, hints: Iterable[Hint]) -> Any:
+        """What the writer's connection is to send behind a commit; None: `tell` is called afterwards."""
+        ...
+
     def tell(self, hints: Iterable[Hint]) -> None:
         """Called by the writer's thread after a commit; it never waits."""
         ...

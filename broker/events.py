@@ -71,7 +71,10 @@ def count_on(
 ) -> tuple[int, int, int] | None:
     """Counts the conversation's counters on and locks it: its last cursor, label and input. None when it is gone."""
     row = conn.one(COUNT_ON, {"id": conversation_id, "events": events, "labels": labels, "inputs": inputs})
-    return None if row is None else (row[0], row[1], row[2])
+    counted = None if row is None else (int(row[0]), int(row[1]), int(row[2]))
+    if conversation_id in conn.holds:
+        conn.holds[conversation_id] = counted
+    return counted
 
 
 def _run_of(event: Event) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ at once, is filed by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from .rows import TaskRow
 from .wakeups import TasksReady
 
 OWNERS: Final = Bulk(
-    """SELECT id, tenant FROM frontdesk_conversation WHERE parent_task IS NULL
+    """SELECT id, tenant, last_cursor, last_label, last_input FROM frontdesk_conversation WHERE parent_task IS NULL
     AND id IN (SELECT given.id FROM {given}) ORDER BY id {in_order} {lock}""",
     {"id": "text"},
 )
@@ -47,7 +47,13 @@ def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     owning = conn.ask_bulk(OWNERS, ids(list(of)))
     made = [origin.created_by for _, origin in wanted if origin.created_by is not None]
     creating = conn.ask_bulk(CREATORS, ids(made))
-    owners = {str(row[0]): {"tenant": str(row[1])} for row in owning.rows()}
+    standing = _Line(conn)
+    standing.ask([one for one in wanted if _is_plain(one[0])])
+    owners: dict[str, dict[str, str]] = {}
+    for conversation_id, tenant, *counted in owning.rows():
+        owners[str(conversation_id)] = {"tenant": str(tenant)}
+        if conn.dialect != "sqlite":
+            conn.holds[str(conversation_id)] = (int(counted[0]), int(counted[1]), int(counted[2]))
     repeated = {str(row[0]) for row in creating.rows()}
     outcomes: list[Any] = []
     plain: list[tuple[int, TaskRequest, Origin]] = []
@@ -61,9 +67,8 @@ def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
             plain.append((place, request, origin))
             if origin.created_by is not None:
                 repeated.add(origin.created_by)  # another call with it finds what this one makes
-    for (place, _, _), row in zip(
-        plain, _filed(conn, [(request, origin) for _, request, origin in plain]), strict=True
-    ):
+    filed = _filed(conn, [(request, origin) for _, request, origin in plain], standing)
+    for (place, _, _), row in zip(plain, filed, strict=True):
         outcomes[place] = Filed(row)
     return outcomes
 
@@ -72,12 +77,11 @@ def _is_plain(request: TaskRequest) -> bool:
     return request.unique_key is None and request.concurrency_key is None and not request.delay and not request.run_at
 
 
-def _filed(conn: Connection, wanted: Sequence[tuple[TaskRequest, Origin]]) -> list[TaskRow]:
+def _filed(conn: Connection, wanted: Sequence[tuple[TaskRequest, Origin]], standing: _Line) -> list[TaskRow]:
     counting = telling.count_each(
         conn, [(origin.conversation_id, 1, 1, 0) for _, origin in wanted if origin.conversation_id is not None]
     )
-    standing = _Line(conn)
-    standing.look([(request, origin) for request, origin in wanted])
+    standing.look()
     counted = counting()
     found: list[TaskRow] = []
     told: list[tuple[str, int, Any]] = []
@@ -108,22 +112,39 @@ class _Line:
     conn: Connection
     heads: dict[tuple[str, int], int | None] = field(default_factory=dict[tuple[str, int], "int | None"])
     lasts: dict[tuple[str, str, str], int | None] = field(default_factory=dict[tuple[str, str, str], "int | None"])
+    known: dict[str, Callable[[], None]] = field(default_factory=dict[str, "Callable[[], None]"])
+    asked: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
-    def look(self, wanted: Sequence[tuple[TaskRequest, Origin]]) -> None:
-        """Reads the last places of all owners, and the first ones of the lines, at once."""
+    def ask(self, wanted: Sequence[tuple[TaskRequest, Origin]]) -> None:
+        """Asks for the last places of all owners, and for the first ones of the lines, at once."""
         flows = {(request.queue, origin.tenant, origin.conversation_id or "") for request, origin in wanted}
         given = [{"queue": queue, "tenant": tenant, "flow": flow} for queue, tenant, flow in sorted(flows)]
         lasts = self.conn.ask_bulk(LAST, given)
-        lines = {(request.queue, request.priority) for request, _ in wanted}
-        heads = {one: self.conn.ask(line.HEAD, {"slot": "task", "queue": one[0], "priority": one[1]}) for one in lines}
-        for queue, tenant, flow, last in lasts.rows():
-            self.lasts[queue, tenant, flow] = last
-        for one, answer in heads.items():
+        self.asked.append(lambda: self.lasts.update({tuple(row[:3]): row[3] for row in lasts.rows()}))
+        for one in {(request.queue, request.priority) for request, _ in wanted}:
+            self._ask_head(one)
+        self.known = {queue: line.ask_known(self.conn, queue) for queue in {request.queue for request, _ in wanted}}
+        owners = {(request.queue, origin.tenant) for request, origin in wanted}
+        self.asked += [line.ask_flows(self.conn, "task", queue, tenant) for queue, tenant in owners]
+
+    def _ask_head(self, of: tuple[str, int]) -> None:
+        answer = self.conn.ask(line.HEAD, {"slot": "task", "queue": of[0], "priority": of[1]})
+
+        def noted() -> None:
             found = answer.rows()
-            self.heads[one] = int(found[0][0]) if found else None
+            self.heads[of] = int(found[0][0]) if found else None
+
+        self.asked.append(noted)
+
+    def look(self) -> None:
+        """Waits for what was asked."""
+        for noted in self.asked:
+            noted()
 
     def place(self, row: TaskRow) -> int:
         line_of, owner = (row["queue"], row["priority"]), (row["queue"], row["tenant"], row["flow"])
+        if self.heads[line_of] is None and (make_known := self.known.pop(row["queue"], None)) is not None:
+            make_known()
         place = line.place_behind(self.conn, row, self.heads[line_of], self.lasts.get(owner))
         head, last = self.heads[line_of], self.lasts.get(owner)
         self.heads[line_of] = place if head is None else min(head, place)

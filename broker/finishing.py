@@ -15,7 +15,7 @@ from .connection import Connection
 from .errors import LeaseLost
 from .merging import ALONE, Arguments, Error
 from .rows import HELD_COLUMNS, Claim, TaskRow, held_by
-from .telling import finished_each, lock_conversations
+from .telling import ask_live_turns, finished_each, lock_conversations
 
 HELD: Final = Bulk(
     f"""SELECT id, {", ".join(HELD_COLUMNS)} FROM frontdesk_task WHERE id IN (SELECT given.id FROM {{given}})
@@ -49,9 +49,11 @@ DROP_DELTAS: Final = Bulk(
 def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     """What came of each call of `queue.finish`."""
     claims: list[Claim] = [args[0] for args, _ in calls]
-    lock_conversations(conn, {claim.conversation_id for claim in claims})
+    locked = lock_conversations(conn, {claim.conversation_id for claim in claims})
     named = ids([claim.task_id for claim in claims])
     holding, awaiting = conn.ask_bulk(HELD, named), conn.ask_bulk(AWAITED, named)  # a park locks the tasks that it adds
+    living = ask_live_turns(conn, claims)
+    locked()
     found = {str(row[0]): row[1:] for row in holding.rows()}
     awaited = {str(row[0]) for row in awaiting.rows()}
     outcomes: list[Any] = []
@@ -73,7 +75,7 @@ def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     conn.bulk(END, ended)
     conn.bulk(FORGET_CALLS, ids([row["id"] for row in ended]))
     conn.bulk(DROP_DELTAS, [row for row in ended if row["conversation_id"] and row["had_progress"]])
-    finished_each(conn, ended)
+    finished_each(conn, ended, living)
     return outcomes
 
 

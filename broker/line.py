@@ -11,6 +11,7 @@ tenant that has many with queued tasks takes larger steps, so that tenants too c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -121,31 +122,59 @@ def place_of(conn: Connection, row: dict[str, Any]) -> int:
     """The place of a task that joins the line; a task that is there already keeps its own."""
     head = conn.one(HEAD, row)
     last = None if head is None else conn.one(LAST, row)
+    if head is None:
+        ask_known(conn, row["queue"])()
+    else:
+        ask_flows(conn, row["slot"], row["queue"], row["tenant"])()
     return place_behind(conn, row, None if head is None else int(head[0]), None if last is None else last[0])
 
 
 def place_behind(conn: Connection, row: dict[str, Any], head: int | None, last: int | None) -> int:
     """The place of a task that joins the line whose first place is ``head``, where its owner's last one is ``last``."""
     if head is None:  # nobody is there: time itself is never behind the places that were given
-        if row["queue"] and conn.one(KNOWN, {"name": row["queue"]}) is None:
-            conn.run(MAKE_KNOWN, {"name": row["queue"]})
         return int(conn.now() * 1e6)
     if last is None:
         return head + _flows_of(conn, row) + 1
     return max(head, last) + max(1, _flows_of(conn, row))
 
 
-def _flows_of(conn: Connection, row: dict[str, Any]) -> int:
-    """How many conversations of the tenant have tasks in line. Counting takes longer the more there are, so a count is
-    kept for a second and the longer used the greater it is."""
-    key = (row["slot"], row["queue"], row["tenant"])
-    flows, until, uses = conn.estimates.get(key, (0, 0.0, 0))
-    if uses <= 0 or conn.now() > until:
-        found = conn.one(COUNT_FLOWS, row)
-        flows = 0 if found is None else int(found[0])
-        until, uses = conn.now() + KEPT_SECONDS, 8 + flows
+def ask_known(conn: Connection, queue: str) -> Callable[[], None]:
+    """Asks whether the queue is known; what is returned waits for that, and makes it known."""
+    if not queue:
+        return lambda: None
+    answer = conn.ask(KNOWN, {"name": queue})
+
+    def make_known() -> None:
+        if not answer.rows():
+            conn.run(MAKE_KNOWN, {"name": queue})
+
+    return make_known
+
+
+def ask_flows(conn: Connection, slot: str, queue: str, tenant: str) -> Callable[[], None]:
+    """Asks how many conversations of the tenant have tasks in line; what is returned waits for that. Counting takes
+    longer the more there are, so a count is kept for a second and the longer used the greater it is."""
+    key = (slot, queue, tenant)
+    _, until, uses = conn.estimates.get(key, (0, 0.0, 0))
+    if uses > 0 and time.monotonic() <= until:
+        return lambda: None
+    answer = conn.ask(COUNT_FLOWS, {"slot": slot, "queue": queue, "tenant": tenant})
+
+    def note() -> None:
+        flows = int(answer.rows()[0][0])
         if len(conn.estimates) >= KEPT_COUNTS:
             conn.estimates.clear()
+        conn.estimates[key] = flows, time.monotonic() + KEPT_SECONDS, 8 + flows
+
+    return note
+
+
+def _flows_of(conn: Connection, row: dict[str, Any]) -> int:
+    """How many conversations of the tenant have tasks in line, as last counted."""
+    key = (row["slot"], row["queue"], row["tenant"])
+    if key not in conn.estimates or conn.estimates[key][2] <= 0:
+        ask_flows(conn, *key)()
+    flows, until, uses = conn.estimates[key]
     conn.estimates[key] = flows, until, uses - 1
     return int(flows)
 

@@ -1,7 +1,8 @@
 """How processes that share a PostgreSQL database wake each other: LISTEN and NOTIFY, on one connection per process.
 
-Notifications are sent outside every other transaction (NOTIFY takes a lock of the whole database at commit), a burst of
-them together, and name only what has changed. They are hints: while the connection is down, and every few seconds at
+Notifications are sent outside every other transaction (NOTIFY takes a lock of the whole database at commit) and name
+only what has changed. The first travels behind the commit that it tells of; what follows within two milliseconds is
+gathered. They are hints: while the connection is down, and every few seconds at
 any rate, everyone looks.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import selectors
@@ -21,6 +23,7 @@ import psycopg
 from pydantic_core import from_json, to_json
 
 from .errors import DatabaseError
+from .trips import Told
 from .wakeups import Hint, Hub, Key, key_of
 
 log = logging.getLogger("frontdesk.notifications")
@@ -29,16 +32,18 @@ CHANNEL: Final = "frontdesk"
 KEYS_IN_ONE: Final = 60  # a payload has less than 8000 bytes
 LOOK_SECONDS: Final = 5.0  # everyone looks at least so often, should a notification have been lost
 RECONNECT_SECONDS: Final = 1.0
+GATHER_SECONDS: Final = 0.002  # what is committed so soon after a notification is told of with what follows
 
 
 class PostgreSQLNeighbours:
-    """One thread with one connection: it listens, and sends what `tell` was given."""
+    """One thread with one connection: it listens, and sends what `tell` was given. It is there only after `start`."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], hub: Hub) -> None:
         self._connect, self._hub = connect, hub
         self._me = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._to_tell: dict[Key, None] = {}
+        self._gathers_until = 0.0  # on the process's clock
         self._stopping = False
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
@@ -48,6 +53,18 @@ class PostgreSQLNeighbours:
         raw = self._listening()
         self._thread = threading.Thread(target=self._run, args=(raw,), name="frontdesk-neighbours", daemon=True)
         self._thread.start()
+
+    def told_with(self, hints: Iterable[Hint]) -> Told | None:
+        """A notification for the writer to send behind the commit that it is about to make; None when `tell` is to be
+        given the hints afterwards: in a burst they are gathered.
+        """
+        keys = list(dict.fromkeys(key_of(hint) for hint in hints))
+        now = time.monotonic()
+        with self._lock:
+            if self._to_tell or now < self._gathers_until or not 0 < len(keys) <= KEYS_IN_ONE:
+                return None
+            self._gathers_until = now + GATHER_SECONDS
+        return CHANNEL, self._payload(keys)
 
     def tell(self, hints: Iterable[Hint]) -> None:
         with self._lock:
@@ -99,8 +116,9 @@ class PostgreSQLNeighbours:
         """Listens and sends until it is to stop. Raises psycopg.Error when the connection is lost."""
         look = time.monotonic() + LOOK_SECONDS
         while True:
-            stopping = self._wait(max(look - time.monotonic(), 0.0), raw)
-            self._send(raw)
+            stopping = self._wait(max(min(look, self._due()) - time.monotonic(), 0.0), raw)
+            if stopping or time.monotonic() >= self._due():
+                self._send(raw)
             self._hear(raw)
             if stopping:
                 return
@@ -119,13 +137,21 @@ class PostgreSQLNeighbours:
             os.read(self._wake_out, 65_536)
         return self._stopping
 
+    def _due(self) -> float:
+        """When what was gathered is to be sent, on the process's clock."""
+        with self._lock:
+            return self._gathers_until if self._to_tell else math.inf
+
     def _send(self, raw: psycopg.Connection[Any]) -> None:
         with self._lock:
             keys = list(self._to_tell)
             self._to_tell.clear()
+            self._gathers_until = time.monotonic() + GATHER_SECONDS
         for first in range(0, len(keys), KEYS_IN_ONE):
-            payload = to_json([self._me, keys[first : first + KEYS_IN_ONE]]).decode()
-            raw.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+            raw.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._payload(keys[first : first + KEYS_IN_ONE])))
+
+    def _payload(self, keys: list[Key]) -> str:
+        return to_json([self._me, keys]).decode()
 
     def _hear(self, raw: psycopg.Connection[Any]) -> None:
         heard: dict[Key, None] = {}

@@ -19,7 +19,7 @@ from ..tasks.states import Action, Status, apply
 from ..tasks.table import Task
 from . import line, rows, telling
 from .bulk import Bulk
-from .connection import Answer, Connection
+from .connection import Answer, Connection, Row
 from .endings import end, waiters_of
 from .events import drop_deltas
 from .failpoints import operation
@@ -32,10 +32,11 @@ from .filing import owns as owns
 from .finishing import finish_many
 from .merging import merges
 from .rows import Claim, TaskRow
-from .statements import Statement, p, table
+from .statements import DialectName, Statement, p, table
+from .tables import Conversation
 from .wakeups import TasksReady
 
-task = table(Task)
+task, conversation = table(Task), table(Conversation)
 RUNNING: Final = str(apply(Status.QUEUED, Action.CLAIM))
 
 TAKE: Final = Bulk(
@@ -52,6 +53,7 @@ CLAIMED: Final = (
     "attempt", "max_attempts", "on_crash", "timeout", "parent_id", "depth", "cancel_requested", "progress", "message",
     "error", "error_kind", "created_at", "started_at", "place", "priority", "concurrency_key",
 )  # fmt: skip
+COUNTERS: Final = ("last_cursor", "last_label", "last_input")  # of a conversation
 BEGUN: Final = {"question": None, "result": None, "result_until": None, "abandoned": 0, "finished_at": None}
 HOLDS: Final = Bulk(
     "SELECT id, status, epoch, cancel_requested FROM frontdesk_task WHERE id IN (SELECT given.id FROM {given})",
@@ -87,9 +89,10 @@ Held: TypeAlias = tuple[str, int]  # a claim by its task's id and its epoch
 
 
 @cache
-def _candidates(names: int) -> Statement:
-    """The first tasks in line among so many names, but for those that another transaction holds."""
-    return Statement(
+def _candidates(names: int, dialect: DialectName) -> Statement:
+    """The first tasks in line among so many names, but for those that another transaction holds; on PostgreSQL with
+    their conversations, locked where no other transaction has them."""
+    first = (
         sa.select(*(task.c[name] for name in CLAIMED))
         .where(
             task.c.slot == p("slot"),
@@ -101,6 +104,16 @@ def _candidates(names: int) -> Statement:
         .limit(p("limit"))
         .with_for_update(skip_locked=True)
     )
+    if dialect == "sqlite":
+        return Statement(first)
+    found = first.subquery("found")
+    free = (
+        sa.select(*(conversation.c[name] for name in COUNTERS))
+        .where(conversation.c.id == found.c.conversation_id)
+        .with_for_update(skip_locked=True)
+        .lateral("free")
+    )
+    return Statement(sa.select(found, free).join_from(found, free, sa.true(), isouter=True))
 
 
 def _asked(conn: Connection, slot: str, wanted: frozenset[str] | None, ask: Callable[[str], Answer]) -> list[Answer]:
@@ -131,18 +144,18 @@ def claim(
     It never waits: what others hold is passed over, and looked at again at once. Whoever does not receive the claims
     gives them back with `release`.
     """
-    now = conn.now()
     given: dict[str, Any] = {f"name_{number}": name for number, name in enumerate(names)}
     given |= {"slot": slot, "limit": limit}
     candidates: list[TaskRow] = []
-    for answer in _asked(conn, slot, queues, lambda name: conn.ask(_candidates(len(names)), given | {"queue": name})):
-        candidates += [dict(zip(CLAIMED, one, strict=True)) | BEGUN for one in answer.rows()]
+    statement = _candidates(len(names), conn.dialect)
+    for answer in _asked(conn, slot, queues, lambda name: conn.ask(statement, given | {"queue": name})):
+        candidates += [_candidate(conn, one) for one in answer.rows()]
     candidates.sort(key=lambda row: (-row["priority"], row["place"], row["id"]))
     del candidates[limit:]
-    free = telling.free_conversations(conn, {row["conversation_id"] for row in candidates})
-    taken = [row for row in candidates if row["conversation_id"] in free]
+    taken = _free(conn, candidates)
     if len(taken) < len(candidates):
         conn.publish(TasksReady(slot))
+    now = conn.now()
     for row in taken:
         row["status"], row["epoch"] = RUNNING, row["epoch"] + 1
         row["owner"], row["lease_until"] = owner, now + lease
@@ -150,6 +163,23 @@ def claim(
     conn.bulk(TAKE, taken)
     telling.tell_each(conn, taken, "updated")
     return [Claim.of(row) for row in taken]
+
+
+def _candidate(conn: Connection, found: Row) -> TaskRow:
+    """A task that may be claimed. What was found with it is noted of its conversation."""
+    row = dict(zip(CLAIMED, found, strict=False)) | BEGUN
+    if len(found) > len(CLAIMED) and found[-3] is not None:
+        conn.holds[row["conversation_id"]] = int(found[-3]), int(found[-2]), int(found[-1])
+    return row
+
+
+def _free(conn: Connection, candidates: Sequence[TaskRow]) -> list[TaskRow]:
+    """Those whose conversation is locked by this transaction, or gone: it is in nobody's way. It never waits."""
+    if conn.dialect == "sqlite":
+        return list(candidates)
+    busy = {row["conversation_id"] for row in candidates} - {None, *conn.holds}
+    busy -= telling.those_gone(conn, busy)
+    return [row for row in candidates if row["conversation_id"] not in busy]
 
 
 def claim_so_many(

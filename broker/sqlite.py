@@ -275,6 +275,9 @@ class SQLiteNeighbours:
         self._thread = threading.Thread(target=self._look, args=(raw, seen), name="frontdesk-neighbours", daemon=True)
         self._thread.start()
 
+    def told_with(self, hints: Iterable[Hint]) -> None:
+        """Nothing is sent: others see the commit in the file."""
+
     def tell(self, hints: Iterable[Hint]) -> None:
         """They look for themselves."""
 

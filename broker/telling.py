@@ -13,17 +13,16 @@ from typing import Final
 from ..tasks.states import Status
 from . import events, notices, turns, views
 from .bulk import Bulk, ids, insert_all
-from .connection import Connection
+from .connection import Answer, Connection
+from .rows import Claim
 from .tables import InboxEntry, LogRow
 from .views import TaskRow
 from .wakeups import Events, InputArrived
 
 LOCK_CONVERSATIONS: Final = Bulk(
-    "SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given}) ORDER BY id {in_order} {lock}",
+    """SELECT id, last_cursor, last_label, last_input FROM frontdesk_conversation
+    WHERE id IN (SELECT given.id FROM {given}) ORDER BY id {in_order} {lock}""",
     {"id": "text"},
-)
-FREE_CONVERSATIONS: Final = Bulk(
-    "SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given}) {skip_locked}", {"id": "text"}
 )
 THERE: Final = Bulk("SELECT id FROM frontdesk_conversation WHERE id IN (SELECT given.id FROM {given})", {"id": "text"})
 COUNT_ON: Final = Bulk(
@@ -51,32 +50,34 @@ class Counter:
     number: int
 
 
-def lock_conversations(conn: Connection, found: Collection[str | None]) -> None:
-    """Locks conversations, in the order of their ids, before whatever is asked next."""
-    if conn.dialect != "sqlite":
-        wanted = [one for one in found if one is not None]
-        conn.ask_bulk(LOCK_CONVERSATIONS, ids(wanted))
-        conn.holds.update(wanted)
-
-
-def free_conversations(conn: Connection, found: Collection[str | None]) -> set[str | None]:
-    """Locks those that no other transaction has; which, and those that are gone: they are in nobody's way. It never
-    waits."""
-    wanted = set(found)
+def lock_conversations(conn: Connection, found: Collection[str | None]) -> Callable[[], None]:
+    """Locks conversations, in the order of their ids, before whatever is asked next. What is returned waits for them,
+    and notes how far they have counted."""
     if conn.dialect == "sqlite":
-        return wanted
-    known = wanted & {None, *conn.holds}
-    asked = [one for one in wanted - known if one is not None]
-    free = {str(row[0]) for row in conn.bulk(FREE_CONVERSATIONS, ids(asked))}
-    there = {str(row[0]) for row in conn.bulk(THERE, ids([one for one in asked if one not in free]))}
-    conn.holds.update(free)
-    return wanted - (there - free)
+        return _nothing
+    wanted = [one for one in found if one is not None]
+    answer = conn.ask_bulk(LOCK_CONVERSATIONS, ids(wanted))
+
+    def locked() -> None:
+        conn.holds.update(dict.fromkeys(wanted))
+        conn.holds.update({str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in answer.rows()})
+
+    return locked
+
+
+def _nothing() -> None:
+    """Nothing is locked where the writer's transaction is the only one."""
+
+
+def those_gone(conn: Connection, found: Collection[str]) -> set[str]:
+    """Which of these conversations there are no more: they are in nobody's way, and none of the others is locked."""
+    return set(found) - {str(row[0]) for row in conn.bulk(THERE, ids(list(found)))}
 
 
 def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) -> Callable[[], dict[str, Counter]]:
     """Counts conversations on by so many events, labels and inputs each, given more than once if need be, and locks
-    them. What is returned waits for their numbers; what was given out begins after them. Those that are gone are
-    missing.
+    them. What is returned waits for their numbers, unless the transaction knows them; what was given out begins after
+    them. Those that are gone are missing.
     """
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for conversation_id, *numbers in wanted:
@@ -91,7 +92,21 @@ def count_each(conn: Connection, wanted: Sequence[tuple[str, int, int, int]]) ->
         for conversation_id, cursor, label, number in answer.rows():
             new = sums[conversation_id]
             found[conversation_id] = Counter(cursor - new[0], label - new[1], number - new[2])
+            if conversation_id in conn.holds:
+                conn.holds[conversation_id] = cursor, label, number
         return found
+
+    def known() -> dict[str, Counter]:
+        found: dict[str, Counter] = {}
+        for conversation_id, new in sums.items():
+            if (before := conn.holds[conversation_id]) is not None:
+                found[conversation_id] = Counter(*before)
+                conn.holds[conversation_id] = before[0] + new[0], before[1] + new[1], before[2] + new[2]
+        return found
+
+    if sums.keys() <= conn.holds.keys():
+        at_once = known()
+        return lambda: at_once
 
     return counted
 
@@ -123,8 +138,14 @@ def tell_each(conn: Connection, found: Sequence[TaskRow], what: str) -> None:
     insert_events(conn, told)
 
 
-def finished_each(conn: Connection, found: Sequence[TaskRow]) -> None:
-    """As `notices.finished` for each of these tasks."""
+def ask_live_turns(conn: Connection, claims: Sequence[Claim]) -> Answer:
+    """Asks for the live turns of the conversations that will have a notice when these runs end. Lock them first."""
+    noticed = {one.conversation_id for one in claims if one.conversation_id and one.announce in notices.KINDS}
+    return conn.ask_bulk(LIVE_TURNS, ids(list(noticed)))
+
+
+def finished_each(conn: Connection, found: Sequence[TaskRow], living: Answer) -> None:
+    """As `notices.finished` for each of these tasks; ``living``: `ask_live_turns`."""
     owned = [row for row in found if row["conversation_id"] is not None]
     kinds = [notices.KINDS.get(row["announce"]) for row in owned]
     counting = count_each(
@@ -132,7 +153,6 @@ def finished_each(conn: Connection, found: Sequence[TaskRow]) -> None:
         [(row["conversation_id"], 1, 0, int(kind is not None)) for row, kind in zip(owned, kinds, strict=True)],
     )
     noticed = {row["conversation_id"] for row, kind in zip(owned, kinds, strict=True) if kind is not None}
-    living = conn.ask_bulk(LIVE_TURNS, ids(list(noticed)))
     shown = [views.view_text(row) for row in owned]
     counted = counting()
     told: list[tuple[str, int, events.Event]] = []

@@ -80,12 +80,14 @@ class Transactions:
         """Returns when everything has been run but the commit. Raises what that raises."""
         self._engine.settle(self._raw)
 
-    def commit(self) -> None:
-        """Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot
+    def commit(self, told: Any = None) -> None:
+        """Commits, and tells others of it where they are told by the database (`Neighbours.told_with`).
+
+        Raises TransactionLost when the connection is gone and nothing was kept, DatabaseUnreachable when that cannot
         be known."""
         mark = None if self._begun.mark is None else self._begun.mark()  # known before the commit is on its way
         try:
-            self._raw.commit()
+            self._raw.commit() if told is None else self._raw.commit(told)
         except Exception as error:
             if not self._engine.is_lost(self._raw) or mark is None:
                 raise

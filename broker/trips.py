@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import re
 import select
 from collections import deque
@@ -28,7 +29,12 @@ MUCH: Final = 1000  # bytes with which the server may as well begin; less goes w
 FLOAT: Final = 701  # the type's number; all else is given as text, whose type the statement says
 BEGIN: Final = "BEGIN"
 NAME: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
+# A transaction of its own, for which nobody waits for a disk: what it tells of has been committed.
+TELL: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 
+log = logging.getLogger("frontdesk.writer")
+
+Told: TypeAlias = tuple[str, str]  # a notification: its channel and its payload
 Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement's text and the types of its values
 
 
@@ -43,6 +49,11 @@ class Answer:
 
     def came(self, result: Any) -> None:
         self._result = result
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the answer has come."""
+        return self._result is not None
 
     def result(self) -> Any:
         """libpq's result. Raises psycopg.Error, for any statement that was sent up to here and failed."""
@@ -151,11 +162,19 @@ class Trips:
         """Whether the connection is gone."""
         return self._raw.closed
 
-    def commit(self) -> None:
-        """Commits what was sent. Raises psycopg.Error; the connection may be gone, and what became of the commit
-        unknown."""
-        ended = self.send("COMMIT").result()
-        if ended.command_status == b"ROLLBACK":
+    def commit(self, told: Told | None = None) -> None:
+        """Commits what was sent, and then notifies of it. Raises psycopg.Error; the connection may be gone, and what
+        became of the commit unknown."""
+        ended = self.send("COMMIT")
+        if told is not None:
+            self.send(TELL, told)
+        try:
+            self.settle()
+        except psycopg.Error as error:
+            if not ended.is_there:
+                raise
+            log.warning("others were not notified of a commit, they find it when they look: %s", error)
+        if ended.result().command_status == b"ROLLBACK":
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed, and nothing was kept")
 
     def rollback(self) -> None:

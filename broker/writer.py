@@ -22,7 +22,7 @@ from typing import Any, Final
 from .calls import Call, deliver
 from .calls_waiting import Waiting
 from .connection import Connection
-from .engine import Engine
+from .engine import Engine, Neighbours
 from .errors import DatabaseClosed, DatabaseUnreachable
 from .failpoints import Failpoint
 from .measures import Measures
@@ -47,7 +47,7 @@ class Writer:
         self._engine, self._hub, self._measures, self._failpoint = engine, hub, measures, failpoint
         self._begun = 0.0  # the transaction that is under way
         self.standing = Standing()
-        self.tell: Callable[[list[Hint]], None] | None = None  # other processes, after each commit
+        self.neighbours: Neighbours | None = None  # other processes, who are told of each commit
         self._waiting = Waiting()
         self.submit: Callable[[Call[Any]], None] = self._waiting.put  # in line, or DatabaseClosed, DatabaseOverloaded
         self._closing = threading.Event()
@@ -276,22 +276,24 @@ class Writer:
         if self._failpoint:
             self._transactions.settle()
             self._failpoint.reached("before", names)
-        self._transactions.commit()
+        told = self.neighbours.told_with(connection.hints) if self.neighbours and connection.hints else None
+        self._transactions.commit(told)
         self._measures.took("commit", time.monotonic() - self._begun)
         self._measures.count("written", by=len(calls))
         if self._failpoint:
             self._failpoint.reached("after", names)
         if connection.hints or self._transactions.others:
-            self._publish(connection.hints)
+            self._publish(connection.hints, told=told is not None)
 
-    def _publish(self, hints: list[Hint]) -> None:
-        """Wakes who listens. It is committed: whatever fails here must not have it run again."""
+    def _publish(self, hints: list[Hint], *, told: bool) -> None:
+        """Wakes who listens; in other processes too, unless they were ``told`` with the commit. It is committed:
+        whatever fails here must not have it run again."""
         try:
             self._hub.publish(hints)
             if self._transactions.others:
                 self._hub.publish_everything()
-            if self.tell is not None:
-                self.tell(hints)
+            if self.neighbours is not None and not told:
+                self.neighbours.tell(hints)
         except Exception:
             log.exception("listeners were not woken; they find what was committed when they look")
 
