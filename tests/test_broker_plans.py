@@ -1,7 +1,9 @@
-"""How SQLite looks things up: every hot statement is served by an index, however much has piled up in the tables."""
+"""How both databases look things up: every hot statement is served by an index, however much has piled up in tables."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any, cast
 
 import pytest
@@ -30,6 +32,7 @@ from frontdesk.broker.connection import Connection
 from frontdesk.broker.database import Database
 from frontdesk.broker.statements import Statement
 from frontdesk.tasks.request import TaskRequest
+from frontdesk.tests.databases import Server
 from frontdesk.tests.store import Store
 
 
@@ -60,7 +63,7 @@ def plan(store: Store, statement: Statement) -> list[str]:
 
 PLANS: dict[str, tuple[Statement, list[str]]] = {
     "claim": (
-        queue._candidates(2),  # pyright: ignore[reportPrivateUsage]
+        queue._candidates(2, "sqlite"),  # pyright: ignore[reportPrivateUsage]
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=? AND queue=?)"],
     ),
     "head of the line": (
@@ -223,6 +226,35 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
 def test_a_hot_statement_uses_its_index_and_sorts_nothing_large(store: Store, name: str) -> None:
     statement, expected = PLANS[name]
     assert plan(store, statement) == expected
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(postgresql: Server) -> Any:
+    url = postgresql.create()
+    database = Database.open(url)
+    yield Store(database)
+    database.close()
+    postgresql.give_back(url)
+
+
+CLAIM_ON_POSTGRESQL = queue._candidates(2, "postgresql")  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_hot_statement_reads_no_whole_table_on_postgresql(on_postgresql: Store, name: str) -> None:
+    statement = CLAIM_ON_POSTGRESQL if name == "claim" else PLANS[name][0]
+
+    def explain(conn: Connection) -> str:
+        sql, _ = statement.bind("postgresql", AnyValues())
+        numbers = itertools.count(1)
+        numbered = re.sub("%s", lambda _: f"${next(numbers)}", sql)
+        return "\n".join(str(row[0]) for row in conn.raw.execute(f"EXPLAIN (GENERIC_PLAN) {numbered}").fetchall())
+
+    steps = on_postgresql.do(explain)
+    assert "Seq Scan" not in steps, steps
+    if name == "claim":
+        assert "using frontdesk_task_claim on frontdesk_task" in steps
+        assert "using frontdesk_conversation_pkey" in steps
 
 
 def test_the_next_input_is_three_looks_into_an_index(store: Store) -> None:

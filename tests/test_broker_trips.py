@@ -145,3 +145,43 @@ def test_a_lost_connection_is_seen_where_an_answer_is_read(trips: Trips, postgre
     with pytest.raises(psycopg.OperationalError):
         trips.commit()
     assert trips.closed
+
+
+def test_a_notification_travels_behind_its_commit(trips: Trips, postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as other:
+        other.execute("LISTEN here")
+        trips.connection.execute("SET synchronous_commit = local")
+        trips.begin()
+        note(trips, "a")
+        trips.commit(("here", "told"))
+        (heard,) = other.notifies(timeout=10, stop_after=1)
+        assert (heard.channel, heard.payload) == ("here", "told")
+    assert trips.connection.execute("SHOW synchronous_commit").fetchone() == ("local",)  # that of the notification
+    assert notes(trips) == ["a"]
+
+
+def test_a_notification_that_fails_undoes_no_commit(trips: Trips) -> None:
+    trips.begin()
+    note(trips, "a")
+    trips.commit(("here", "x" * 9000))  # more than PostgreSQL takes
+    assert notes(trips) == ["a"]
+    trips.begin()
+    note(trips, "b")
+    trips.commit(("here", "told"))
+    assert notes(trips) == ["a", "b"]
+
+
+def test_nobody_is_notified_of_a_commit_that_fails(trips: Trips, postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as other:
+        other.execute("LISTEN here")
+        trips.begin()
+        note(trips, "a")
+        note(trips, "a")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            trips.commit(("here", "of nothing"))
+        trips.rollback()
+        trips.begin()
+        note(trips, "a")
+        trips.commit(("here", "of a note"))
+        (heard,) = other.notifies(timeout=10, stop_after=1)
+        assert heard.payload == "of a note"

@@ -1,0 +1,78 @@
+"""How many trips to PostgreSQL a commit takes: everything that is asked before the first answer is one, and the commit
+travels with what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from frontdesk.agents.filing import file_task
+from frontdesk.broker import queue
+from frontdesk.broker.database import Database
+from frontdesk.broker.rows import Claim
+from frontdesk.broker.trips import Trips
+from frontdesk.tasks.request import TaskRequest
+from frontdesk.tasks.states import Action
+from frontdesk.tests.store import Store
+
+AT_ONCE = 5
+
+
+@pytest.fixture
+def store(postgresql_url: str) -> Iterator[Store]:
+    database = Database.open(postgresql_url)
+    yield Store(database)
+    database.close()
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each trip from here on."""
+    taken: list[None] = []
+    settle = Trips.settle
+
+    def counted(self: Trips) -> None:
+        if self._waiting:  # pyright: ignore[reportPrivateUsage]
+            taken.append(None)
+        settle(self)
+
+    monkeypatch.setattr(Trips, "settle", counted)
+    return taken
+
+
+def file(store: Store, conversation: str) -> None:
+    store.do(file_task, TaskRequest(name="work"), queue.Origin(conversation_id=conversation))
+
+
+def end(store: Store, claim: Claim) -> None:
+    store.do(queue.finish, claim, Action.SUCCEED, result="1")
+
+
+def spent(trips: list[None]) -> int:
+    """How many trips there have been; counting begins anew."""
+    number = len(trips)
+    trips.clear()
+    return number
+
+
+def test_filing_claiming_and_ending_take_two_trips_each(store: Store, trips: list[None]) -> None:
+    conversation = store.conversation()
+    file(store, conversation)  # the first of a queue makes it known
+    end(store, store.claim()[0])  # the first notice of an idle conversation starts its turn
+    spent(trips)
+    file(store, conversation)
+    assert spent(trips) == 2
+    claims = store.claim()
+    assert spent(trips) == 2
+    end(store, claims[0])
+    assert spent(trips) == 2
+
+
+def test_claims_of_several_conversations_take_no_more(store: Store, trips: list[None]) -> None:
+    for _ in range(AT_ONCE):
+        file(store, store.conversation())
+    store.claim()  # the queues that are open are known now
+    spent(trips)
+    assert len(store.claim(AT_ONCE)) == AT_ONCE - 1
+    assert spent(trips) == 2
