@@ -45,7 +45,7 @@ class Neighbours(Protocol):
 
     def told_with(self, hints: Iterable[Hint]) -> Any:
         """What the writer's connection is to send behind a commit; None: `tell` is called afterwards."""
-        ...
+        return None
 
     def tell(self, hints: Iterable[Hint]) -> None:
         """Called by the writer's thread after a commit; it never waits."""

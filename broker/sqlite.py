@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from .clock import since_boot
-from .engine import BEGUN, OTHERS, Begun, Cursor
+from .engine import BEGUN, OTHERS, Begun, Cursor, Neighbours
 from .errors import (
     DatabaseCorrupt,
     DatabaseError,
@@ -258,7 +258,7 @@ def _code(error: BaseException) -> int | None:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-class SQLiteNeighbours:
+class SQLiteNeighbours(Neighbours):
     """Sees by ``PRAGMA data_version``, on a connection that does nothing else, that somebody has committed.
 
     It may have been this process: the writer, whose own connection can tell the two apart, is asked to look.
@@ -274,9 +274,6 @@ class SQLiteNeighbours:
         seen = _version(raw)
         self._thread = threading.Thread(target=self._look, args=(raw, seen), name="frontdesk-neighbours", daemon=True)
         self._thread.start()
-
-    def told_with(self, hints: Iterable[Hint]) -> None:
-        """Nothing is sent: others see the commit in the file."""
 
     def tell(self, hints: Iterable[Hint]) -> None:
         """They look for themselves."""

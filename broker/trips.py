@@ -199,6 +199,9 @@ class Trips:
         while (result := self._next()) is None or result.status != ExecStatus.PIPELINE_SYNC:
             if result is None:
                 continue  # the end of a statement's results
+            if not waiting:  # said by a server that ends the connection; that it is gone comes next
+                failed = failed or result
+                continue
             answer = waiting.popleft()
             if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 answer.came(result)

@@ -135,8 +135,7 @@ class Writer:
         run = self._in_savepoint if self._careful else self._without_savepoint
         batch = list(calls)
         while True:
-            merge = len(batch) > 1 and not self._careful
-            for call in self._merged(connection, batch) if merge else batch:
+            for call in self._merged(connection, batch) if len(batch) > 1 and not self._careful else batch:
                 run(connection, call)
             if len(calls) >= self._engine.group or time.monotonic() > until:
                 break
@@ -276,7 +275,7 @@ class Writer:
         if self._failpoint:
             self._transactions.settle()
             self._failpoint.reached("before", names)
-        told = self.neighbours.told_with(connection.hints) if self.neighbours and connection.hints else None
+        told = self.neighbours and self.neighbours.told_with(connection.hints)
         self._transactions.commit(told)
         self._measures.took("commit", time.monotonic() - self._begun)
         self._measures.count("written", by=len(calls))
@@ -286,8 +285,7 @@ class Writer:
             self._publish(connection.hints, told=told is not None)
 
     def _publish(self, hints: list[Hint], *, told: bool) -> None:
-        """Wakes who listens; in other processes too, unless they were ``told`` with the commit. It is committed:
-        whatever fails here must not have it run again."""
+        """Wakes who listens, elsewhere too unless they were ``told``. Whatever fails must not have it run again."""
         try:
             self._hub.publish(hints)
             if self._transactions.others:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from frontdesk.broker.postgresql import PostgreSQL
-from frontdesk.broker.trips import OUTSTANDING, Trips
+from frontdesk.broker.trips import MUCH, OUTSTANDING, Trips
 
 
 @pytest.fixture
@@ -185,3 +185,17 @@ def test_nobody_is_notified_of_a_commit_that_fails(trips: Trips, postgresql_url:
         trips.commit(("here", "of a note"))
         (heard,) = other.notifies(timeout=10, stop_after=1)
         assert heard.payload == "of a note"
+
+
+def test_a_connection_that_is_ended_after_all_answers_is_lost_and_nothing_else(
+    trips: Trips, postgresql_url: str
+) -> None:
+    pid = trips.connection.info.backend_pid
+    trips.begin()
+    answer = trips.send("SELECT %s::text", ("x" * MUCH,))  # so much that the server has it now
+    with psycopg.connect(postgresql_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))  # returns when it has ended
+    with pytest.raises(psycopg.OperationalError):
+        trips.settle()
+    assert trips.closed
+    assert answer.is_there
