@@ -40,18 +40,30 @@ def script(dice: random.Random, number: int) -> list[Any]:
 
 
 class Progress:
-    """How many things have been answered, and who waits for the next."""
+    """How many things have been answered, to whom, and who waits for the next."""
 
     def __init__(self) -> None:
-        self.answered, self._more = 0, anyio.Event()
+        self.answers: Counter[int] = Counter()  # by person
+        self.content: set[int] = set()  # persons who wait for nothing more
+        self._more = anyio.Event()
 
-    def add(self) -> None:
-        self.answered += 1
+    def add(self, number: int) -> None:
+        self.answers[number] += 1
+        self._tell()
+
+    def leave(self, number: int) -> None:
+        self.content.add(number)
+        self._tell()
+
+    def _tell(self) -> None:
         self._more.set()
         self._more = anyio.Event()
 
-    async def until(self, answered: int) -> None:
-        while self.answered < answered:
+    async def until(self, answered: int, since: Counter[int]) -> None:
+        """Returns when so many have been answered in all, and everybody something since then."""
+        while self.answers.total() < answered or any(
+            self.answers[number] <= since[number] for number in since if number not in self.content
+        ):
             await self._more.wait()
 
 
@@ -61,8 +73,9 @@ async def person(server: Mortal, number: int, progress: Progress) -> Caller:
     async with Caller(server) as caller:
         for said in range(INPUTS):
             await caller.say(f"{number}/{said}", script(dice, said))
-            progress.add()
+            progress.add(number)
         await caller.until(partial(told_of_all, caller))
+    progress.leave(number)
     return caller
 
 
@@ -82,12 +95,15 @@ def heard_of(caller: Caller) -> list[str]:
 
 
 async def killing(server: Mortal, dice: random.Random, progress: Progress) -> None:
-    """Kills the server again and again while people talk to it, each time when they have got somewhere: a turn that is
-    killed three times is given up."""
+    """Kills the server again and again while people talk to it, each time when they have got somewhere. A turn that is
+    killed three times is given up, so everybody has been answered since the kill before the last one."""
+    before: Counter[int] = Counter()
+    last: Counter[int] = Counter()
     moments = sorted(dice.sample(range(1, PEOPLE * INPUTS - PEOPLE), KILLS))
     for moment in moments:
-        await progress.until(moment)
+        await progress.until(moment, before)
         await anyio.sleep(dice.uniform(0, 0.05))  # somewhere in the middle of what it does
+        before, last = last, Counter({number: progress.answers[number] for number in range(PEOPLE)})
         await anyio.to_thread.run_sync(server.kill)
 
 
