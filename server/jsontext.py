@@ -20,10 +20,8 @@ def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
     Raises InvalidJSON (also for NaN, Infinity, lone surrogates, numbers of thousands of digits, and nesting deeper than
     the limit), MessageTooLarge (more values than the limit), InvalidRequest (JSON, but not an object).
     """
-    if isinstance(text, bytes):
-        _bound(text.count(b",") + text.count(b"[") + text.count(b"{"), limits)
-    else:
-        _bound(text.count(",") + text.count("[") + text.count("{"), limits)
+    if len(text) > limits.values:  # else there cannot be so many
+        _bound(text, limits)
     try:
         value = from_json(text, allow_inf_nan=False)
     except (ValueError, TypeError) as error:  # TypeError: a text that is not valid Unicode
@@ -35,7 +33,11 @@ def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
     return found
 
 
-def _bound(values: int, limits: Limits) -> None:
+def _bound(text: str | bytes, limits: Limits) -> None:
+    if isinstance(text, bytes):
+        values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    else:
+        values = text.count(",") + text.count("[") + text.count("{")
     if values > limits.values:
         raise MessageTooLarge(f"more than {limits.values:,} JSON values in one message; send less at once")
 

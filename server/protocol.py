@@ -144,39 +144,40 @@ def create(message: JSON, *, input_id: str | None = None) -> Create:
 
     Raises InvalidRequest, UnsupportedParameter.
     """
-    kept = {field: optional(message, field, check) for field, check in KEPT.items()}
+    kept = {field: optional(message, field, check) for field, check in KEPT.items() if field in message}
     for field, neutral in NEUTRAL.items():
         if message.get(field) is not None and message[field] not in neutral:
             raise UnsupportedParameter(field)
     for field, check in PASSED_OVER.items():
-        optional(message, field, check)
+        if field in message:
+            optional(message, field, check)
     answer_form.check(message)
-    _check_tools(kept["tools"], kept["tool_choice"])
-    metadata = cast(dict[str, str], kept["metadata"] or {})
+    _check_tools(kept.get("tools"), kept.get("tool_choice"))
+    metadata = cast(dict[str, str], kept.get("metadata") or {})
     ours = {name: optional(metadata, name, check, f"metadata.{name}") for name, check in OUR_METADATA.items()}
-    lane = kept["stream_id"]
+    lane = kept.get("stream_id")
     if lane is not None and lane.startswith(OURS):
         raise InvalidRequest(f"stream_id: lanes that begin with {OURS!r} are the server's own", "stream_id")
-    if kept["background"] and kept["store"] is False:
+    if kept.get("background") and kept.get("store") is False:
         raise InvalidRequest("background needs store: what nobody keeps cannot be read later", "background")
     conversation = _conversation(message.get("conversation"))
-    if conversation is not None and kept["previous_response_id"] is not None:
+    if conversation is not None and kept.get("previous_response_id") is not None:
         raise InvalidRequest("give conversation or previous_response_id, not both", "previous_response_id")
-    if conversation is None and kept["previous_response_id"] is None:
+    if conversation is None and kept.get("previous_response_id") is None:
         conversation = ours["frontdesk:conversation"]
-    goes_on = conversation is not None or kept["previous_response_id"] is not None
+    goes_on = conversation is not None or kept.get("previous_response_id") is not None
     found = _input(message.get("input"), may_be_missing=goes_on)
     input_id = input_id or ours["frontdesk:input_id"]
     return Create(
         input=found,
         request={field: value for field, value in kept.items() if value is not None},
-        model=kept["model"],
+        model=kept.get("model"),
         conversation=conversation,
-        previous_response_id=kept["previous_response_id"],
+        previous_response_id=kept.get("previous_response_id"),
         lane=lane,
         input_id=input_id,
         when_busy=ours["frontdesk:when_busy"] or "enqueue",
-        stored=kept["store"] is not False,
+        stored=kept.get("store") is not False,
         metadata=metadata,
         digest=_digest({**message, "input": found}) if input_id is not None else "",
     )

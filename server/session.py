@@ -6,7 +6,6 @@ continue. Each method raises a WireError, a Refused or a DatabaseError; `errors.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -29,10 +28,6 @@ from .protocol import Answer, Cancel, Create, Steer, Subscribe
 from .rates import Bucket
 
 LAST: Final = 1_000  # responses that a client has asked not to be stored
-
-
-def _last() -> deque[str]:
-    return deque(maxlen=LAST)
 
 
 class Served(Protocol):
@@ -72,7 +67,7 @@ class Session:
     limits: Limits = field(default_factory=Limits)
     rate: Bucket | None = None  # of its tenant's requests; None: as many as it likes
     chains: set[str] = field(default_factory=set[str])  # conversations that are not stored, of this client
-    aside: deque[str] = field(default_factory=_last)  # its latest responses in stored ones that are not
+    aside: list[str] = field(default_factory=list[str])  # its latest responses in stored ones that are not
 
     def agent_for(self, model: str | None) -> str:
         """The agent that a request's ``model`` names; empty for the desk itself. Raises ModelNotFound."""
@@ -113,6 +108,7 @@ class Session:
             self.chains.add(found.conversation_id)
         elif not message.stored:
             self.aside.append(found.response_id)
+            del self.aside[:-LAST]
         return found
 
     def _mine(self) -> frozenset[str]:
