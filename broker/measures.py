@@ -40,13 +40,15 @@ class Measures:
 
     def took(self, what: str, seconds: float, label: str = "") -> None:
         with self._lock:
-            of = self._durations.setdefault(what, {})
-            label = _kept(of, label)
-            found = of.get(label)
-            if found is None:
-                found = of[label] = Durations()
+            of = self._durations.get(what)
+            found = (None if of is None else of.get(label)) or self._durations_of(what, label)
             found.counts[bisect_left(BOUNDS, seconds)] += 1
-            found.seconds += max(0.0, seconds)
+            if seconds > 0:
+                found.seconds += seconds
+
+    def _durations_of(self, what: str, label: str) -> Durations:
+        of = self._durations.setdefault(what, {})
+        return of.setdefault(_kept(of, label), Durations())
 
     def counts(self, what: str) -> dict[str, int]:
         """By label, as they are now."""

@@ -110,6 +110,8 @@ class _Ring:
 class Listening:
     """One registration. Call ``stop`` when it is no longer wanted; it may be called again."""
 
+    __slots__ = ("hub", "key", "loop", "wake")
+
     def __init__(self, hub: Hub, key: Key, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
         self.hub, self.key, self.loop, self.wake = hub, key, loop, wake
 

@@ -42,6 +42,8 @@ class Follows:
     order until it holds.
     """
 
+    __slots__ = ("_again", "_answered", "_asked", "_due", "_followers", "_of", "_own", "_uncertain", "lanes")
+
     def __init__(self) -> None:
         self.lanes = Lanes()
         self._followers: dict[str, Follower] = {}

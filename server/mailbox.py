@@ -46,26 +46,26 @@ class Gate:
     again at once.
     """
 
-    __slots__ = ("_opened", "is_open")
+    __slots__ = ("_is_open", "_opened")
 
     def __init__(self) -> None:
-        self.is_open = True
+        self._is_open = True
         self._opened: asyncio.Event | None = None  # there while somebody waits
 
     def set(self) -> None:
-        self.is_open = True
+        self._is_open = True
         if self._opened is not None:
             self._opened.set()
             self._opened = None
 
     def clear(self) -> None:
-        self.is_open = False
+        self._is_open = False
 
     def is_set(self) -> bool:
-        return self.is_open
+        return self._is_open
 
     async def wait(self) -> Literal[True]:
-        if not self.is_open:
+        if not self._is_open:
             if self._opened is None:
                 self._opened = asyncio.Event()
             await self._opened.wait()

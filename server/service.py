@@ -23,6 +23,7 @@ from .keyring import Keyring, is_over
 from .limits import Limits
 from .rates import Bucket, check_rate
 from .session import Served, Session
+from .shared import Latest
 
 log = logging.getLogger("frontdesk.server")
 
@@ -78,6 +79,7 @@ class Service:
         self.keyring = Keyring(database)
         self._connections: dict[Connected, str] = {}
         self._visits: set[Visit] = set()
+        self._latest = Latest()
         self._rates: dict[str, Bucket] = {}
         self._of_tenant: Counter[str] = Counter()
         self.compacting: Counter[str] = Counter()  # dialogs that a model makes shorter just now, by tenant
@@ -86,7 +88,14 @@ class Service:
     def session(self, principal: Principal) -> Session:
         """A client's dealings with the desk."""
         rate = self.rate_of(principal.tenant)
-        return Session(database=self.database, desk=self.desk, tenant=principal.tenant, limits=self.limits, rate=rate)
+        return Session(
+            database=self.database,
+            desk=self.desk,
+            tenant=principal.tenant,
+            limits=self.limits,
+            rate=rate,
+            latest=self._latest,
+        )
 
     def rate_of(self, tenant: str) -> Bucket | None:
         """The bucket of a tenant's requests, in this process; None when there is no limit."""

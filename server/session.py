@@ -26,6 +26,7 @@ from .item_views import shown_item, shown_items
 from .limits import Limits
 from .protocol import Answer, Cancel, Create, Steer, Subscribe
 from .rates import Bucket
+from .shared import Latest
 
 LAST: Final = 1_000  # responses that a client has asked not to be stored
 
@@ -67,6 +68,7 @@ class Session:
     limits: Limits = field(default_factory=Limits)
     rate: Bucket | None = None  # of its tenant's requests; None: as many as it likes
     chains: set[str] = field(default_factory=set[str])  # conversations that are not stored, of this client
+    latest: Latest = field(default_factory=Latest)  # of this server, for all who subscribe
     aside: list[str] = field(default_factory=list[str])  # its latest responses in stored ones that are not
 
     def agent_for(self, model: str | None) -> str:

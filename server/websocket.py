@@ -86,6 +86,7 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
     """Passes itself to the application as ``scope["extensions"]["frontdesk.transport"]``."""
 
     at_once: Callable[[str], bool] | None = None
+    is_free = True
     _shown = False
     _between = False  # whether the last bytes were the end of a message
 
@@ -97,9 +98,20 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._gate = Gate()
-        self.writable = cast(asyncio.Event, self._gate)
+        self.writable = cast(asyncio.Event, Gate())
         self.queue = cast(asyncio.Queue[Any], Mailbox[Any](self.loop))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_free = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.is_free = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_free = True  # nobody waits for one who has gone
 
     def data_received(self, data: bytes) -> None:
         """Most reads are one short message, whole: to find that out costs a seventh of what the parser takes for it."""
@@ -153,10 +165,6 @@ class AbortableWebSocket(WebSocketsSansIOProtocol):
 
         self.app = answered
         await super().run_asgi()
-
-    @property
-    def is_free(self) -> bool:
-        return self._gate.is_open
 
     @property
     def backlog(self) -> int:

@@ -80,7 +80,7 @@ class Writer:
         if conversation in self._listening or self._stopped:
             return
         listening = self._database.hub.listen(
-            "events", conversation, lambda: self._grown(conversation), loop=self._loop, start=start
+            "events", conversation, partial(self._grown, conversation), loop=self._loop, start=start
         )
         self._listening[conversation] = listening
         if self._stopped:  # meanwhile
@@ -162,7 +162,7 @@ class Writer:
                 transport.send_texts(said)
             while transport.is_free and not self._control and (follower := self._follows.take()) is not None:
                 recent = self._database.hub.recent(follower.conversation_id, follower.position)
-                if recent and send_shared(transport, self._follows, follower, recent, self._session.chains):
+                if recent and send_shared(transport, self._follows, follower, recent, self._session):
                     self._has_sent(follower)
                     continue
                 found = Ready(more=True) if recent is None else self._ready(follower, iter(recent))

@@ -129,7 +129,7 @@ def pieces(said: Sequence[bytes], cuts: Sequence[int]) -> Iterator[bytes]:
 def test_a_message_that_comes_whole_is_what_the_parser_finds(said: list[bytes], cuts: list[int], at_once: bool) -> None:
     chunks = list(pieces(said, cuts))
     found = asyncio.run(heard(chunks, at_once=at_once))
-    with patch.object(websocket, "whole_text", lambda data, most: None):
+    with patch.object(websocket, "whole_text", return_value=None):
         expected = asyncio.run(heard(chunks, at_once=at_once))
     assert expected == found
 

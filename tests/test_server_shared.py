@@ -9,10 +9,17 @@ import pytest
 from frontdesk.broker.wakeups import Events
 from frontdesk.server.follow import Follower, Follows
 from frontdesk.server.ready import BURST, PIECE, ready
-from frontdesk.server.shared import send_shared, shared
+from frontdesk.server.shared import Latest, send_shared
 from frontdesk.server.websocket import framed
 
 X = "conv_x"
+
+
+class Somebody:
+    """Whose connection it is."""
+
+    def __init__(self, *chains: str) -> None:
+        self.latest, self.chains = Latest(), set(chains)
 
 
 class Socket:
@@ -67,15 +74,20 @@ def place(follower: Follower) -> tuple[object, ...]:
 def test_it_is_what_is_sent_event_by_event(rows: tuple[Events, ...], after: int) -> None:
     one, other = Socket(), Socket()
     (follows, follower), (others, another) = subscribed(after), subscribed(after)
-    assert send_shared(one, follows, follower, rows, set())
+    assert send_shared(one, follows, follower, rows, Somebody())
     other.send_texts(ready(others, another, iter(rows)).texts)
     assert other.sent == one.sent != b""
     assert place(another) == place(follower)
 
 
 def test_it_is_made_once_for_those_who_stand_at_one_place() -> None:
-    assert shared(SMALL, 3) is shared((ROWS[0], ROWS[2]), 3)
-    assert shared(SMALL, 3) != shared(SMALL, 4)
+    latest, rows = Latest(), list(SMALL)
+    first = latest.of(rows, 3)
+    assert latest.of(rows, 3) is first is not None
+    other = latest.of(rows, 4)
+    assert other != first
+    assert latest.of([*SMALL[:1]], 4) != other
+    assert latest.of([], 4) is None
 
 
 def test_what_is_too_much_for_one_write_goes_another_way() -> None:
@@ -84,24 +96,24 @@ def test_what_is_too_much_for_one_write_goes_another_way() -> None:
     follows, follower = subscribed()
     for rows in (ROWS, (many,), ()):
         socket = Socket()
-        assert not send_shared(socket, follows, follower, rows, set())
+        assert not send_shared(socket, follows, follower, rows, Somebody())
         assert (socket.sent, follower.position) == (b"", 3)
 
 
 def test_who_follows_more_than_a_subscription_goes_another_way() -> None:
     follows, follower = subscribed()
     follows.create(X, "resp_2", None, 3)
-    assert not send_shared(Socket(), follows, follower, SMALL, set()), "a response of its own is to come"
+    assert not send_shared(Socket(), follows, follower, SMALL, Somebody()), "a response of its own is to come"
     follows, follower = subscribed()
     follows.ask()
-    assert not send_shared(Socket(), follows, follower, SMALL, set()), "what is being accepted may be its own"
+    assert not send_shared(Socket(), follows, follower, SMALL, Somebody()), "what is being accepted may be its own"
     follows.answer()
-    assert send_shared(Socket(), follows, follower, SMALL, set())
+    assert send_shared(Socket(), follows, follower, SMALL, Somebody())
     follows = Follows()
     follows.create(X, "resp_1", None, 3)
     alone = follows.take()
     assert alone is not None
-    assert not send_shared(Socket(), follows, alone, SMALL, set()), "it has not subscribed"
+    assert not send_shared(Socket(), follows, alone, SMALL, Somebody()), "it has not subscribed"
 
 
 def test_a_response_of_its_own_is_not_shown_a_second_time() -> None:
@@ -109,17 +121,17 @@ def test_a_response_of_its_own_is_not_shown_a_second_time() -> None:
     follows.create(X, "resp_1", None, 3)
     assert follows.show(follower, 4, "resp_1", "response.completed") == (None,)
     rest = (Events(X, 4, 2, "resp_1", "\n".join([event("response.completed"), event("frontdesk:steer")])),)
-    assert not send_shared(Socket(), follows, follower, rest, set())
+    assert not send_shared(Socket(), follows, follower, rest, Somebody())
 
 
 def test_a_chain_ends_with_a_response_that_failed() -> None:
     follows, follower = subscribed()
-    chains = {X, "conv_y"}
-    assert send_shared(Socket(), follows, follower, SMALL, chains)
-    assert chains == {X, "conv_y"}
+    reader = Somebody(X, "conv_y")
+    assert send_shared(Socket(), follows, follower, SMALL, reader)
+    assert reader.chains == {X, "conv_y"}
     failed = (Events(X, 8, 1, "resp_2", event("response.failed")),)
-    assert send_shared(Socket(), follows, follower, failed, chains)
-    assert chains == {"conv_y"}
+    assert send_shared(Socket(), follows, follower, failed, reader)
+    assert reader.chains == {"conv_y"}
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])
