@@ -29,11 +29,18 @@ class Serving:
         return self.process.pid
 
     def ask(self, what: str, **fields: Any) -> dict[str, Any]:
-        """Asks a server that listens to its standard input (``watched``)."""
+        """Asks a server that listens to its standard input (``watched``), and waits for the answer."""
+        self.tell(what, **fields)
+        return self.heard()
+
+    def tell(self, what: str, **fields: Any) -> None:
+        """Asks without waiting; the answer is to be `heard` before the next question."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"do": what, **fields}) + "\n")
         self.process.stdin.flush()
+
+    def heard(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
         found: dict[str, Any] = json.loads(self.process.stdout.readline())
         return found
 

@@ -75,16 +75,22 @@ def _conversation(conn: Connection) -> str:
     return create_conversation(conn, tenant="", desk=pacing.name)
 
 
-async def serve(database: Database, slots: int, stall: float) -> None:
+async def serve(server: Server, watched: Watched) -> None:
+    with listen("127.0.0.1", 0) as socket:
+        print(f"served at {address_of(socket)}", flush=True)
+        asked = asyncio.create_task(watched.listen())
+        await server.serve([socket])
+        asked.cancel()
+
+
+def run(database: Database, slots: int, stall: float) -> None:
+    """On the loop that ``frontdesk serve`` runs on: uvicorn's choice, which is uvloop where that is installed."""
     limits = Limits(connections=MANY, bad_messages=MANY, responses=MANY, stall_seconds=stall)
     worker = pacing.worker(database, turns=slots, tasks=slots, grace=0.1)
     service = Service(pacing, database, worker=worker, limits=limits, drain_seconds=0.0, grace_seconds=0.1)
-    with listen("127.0.0.1", 0) as socket:
-        server = Server(service)
-        print(f"served at {address_of(socket)}", flush=True)
-        asked = asyncio.create_task(Watched(service).listen())
-        await server.serve([socket])
-        asked.cancel()
+    server = Server(service)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(serve(server, Watched(service)))
 
 
 def main() -> None:
@@ -98,7 +104,7 @@ def main() -> None:
     share_processor()
     database = Database.open(f"sqlite:///{given.database}")
     try:
-        asyncio.run(serve(database, given.slots, given.stall))
+        run(database, given.slots, given.stall)
     finally:
         database.close()
 

@@ -8,37 +8,55 @@ import asyncio
 from collections import deque
 from typing import Generic, Literal, TypeVar
 
-from .pause import Pause
-
 T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Things in the order in which they came, for one reader. What may be put in is bounded by who puts it in."""
+    """Things in the order in which they came. What may be put in is bounded by who puts it in."""
 
-    __slots__ = ("_held", "_pause")
+    __slots__ = ("_held", "_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._held: deque[T] | None = None  # there while something is in it
-        self._pause = Pause(loop)
+        self._waiting: list[asyncio.Future[None]] = []  # one, as a rule
 
     def empty(self) -> bool:
-        return not self._held
+        return self._held is None
 
     def put_nowait(self, thing: T) -> None:
         if self._held is None:
             self._held = deque()
         self._held.append(thing)
-        self._pause.wake()
+        self._wake()
 
     async def get(self) -> T:
-        """Takes the oldest thing out, as soon as there is one. A reader that is cancelled has taken nothing."""
+        """Takes the oldest thing out, as soon as there is one. Who is cancelled has taken nothing."""
         while self._held is None:
-            await self._pause.wait()
+            await self._wait()
         thing = self._held.popleft()
         if not self._held:
             self._held = None
         return thing
+
+    async def _wait(self) -> None:
+        waiter = self._loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif self._held is not None:  # woken for what another one can take now
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
 
 class Gate:

@@ -39,6 +39,35 @@ async def test_a_reader_that_is_cancelled_has_taken_nothing() -> None:
     assert await box.get() == "a"
 
 
+async def test_who_comes_after_one_that_is_cancelled_waits_like_the_first() -> None:
+    box = Mailbox[str](asyncio.get_running_loop())
+    first = asyncio.create_task(box.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    asyncio.get_running_loop().call_later(0.01, box.put_nowait, "a")
+    assert await box.get() == "a"  # begins to wait before the first has ended
+    assert first.cancelled()
+
+
+async def test_what_a_cancelled_reader_was_woken_for_goes_to_the_next() -> None:
+    box = Mailbox[str](asyncio.get_running_loop())
+    first, second = (asyncio.create_task(box.get()) for _ in range(2))
+    await asyncio.sleep(0)
+    box.put_nowait("a")
+    first.cancel()
+    assert await second == "a"
+
+
+async def test_each_reader_gets_one() -> None:
+    box = Mailbox[int](asyncio.get_running_loop())
+    readers = [asyncio.create_task(box.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for number in range(3):
+        box.put_nowait(number)
+    assert await asyncio.gather(*readers) == [0, 1, 2]
+    assert box.empty()
+
+
 async def test_an_open_gate_holds_nobody() -> None:
     gate = Gate()
     assert gate.is_set()
