@@ -35,6 +35,7 @@ from .commands import (
     explain,
     log_to_stderr,
     settings,
+    settle_memory,
     share_processor,
 )
 
@@ -120,6 +121,7 @@ def serve(
         listen(chosen.host, chosen.port, guarded=wants_token(door, storage)) as socket,
     ):
         server = Server(service_of(found, storage, chosen, working=not no_worker, door=door), tls=tls)
+        settle_memory()
         typer.echo(f"{found.name} is served at {address_of(socket, tls=tls is not None)}/v1 (Ctrl-C stops it)")
         server.run([socket])
 
@@ -154,6 +156,7 @@ def worker(
     share_processor()
     found = choose_desk(desk, folder, chosen)
     with open_database(chosen) as storage:
+        settle_memory()
         run_worker(found, storage, chosen, ready=lambda: typer.echo(f"working for {found.name} (Ctrl-C stops it)"))
 
 
