@@ -25,7 +25,7 @@ from .model import FunctionCall, Usage
 from .past import Past
 from .response import About, Outcome, Progress, Verdict, spent_by
 from .results import KEPT, Piece, kept_of
-from .summaries import Summary, visible
+from .summaries import Summary, visible, weight_of
 from .transcript import Form, Transcript
 
 log = logging.getLogger("frontdesk.journal")
@@ -92,6 +92,10 @@ class Journal(Transcript):
         if self.summary is None:
             return [*self.past.visible, *self.items]
         return visible([*self.past.items, *self.items], self.summary, self.about.response_id)
+
+    def weight(self) -> int:
+        """The bytes of what models are shown of everything that was said."""
+        return self.past.weight + weight_of(self.items) if self.summary is None else weight_of(self.shown())
 
     def spent(self) -> Spending:
         """What this turn has used until now, the time since its last commit too."""

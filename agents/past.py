@@ -17,7 +17,7 @@ from .model import JSON
 from .owed import Owed
 from .response import INPUT_STEP
 from .results import KEPT
-from .summaries import Summary, visible
+from .summaries import Summary, visible, weight_of
 
 MOST_CHARACTERS: Final = 16_000_000  # of all histories that are kept
 MOST_CONVERSATIONS: Final = 1_000
@@ -48,6 +48,7 @@ class Past:
         self._asked: set[str] = set()  # calls of functions that clients run, and have not answered
         self._answered: set[str] = set()
         self._shown: dict[str, _Shown] = {}
+        self._weighed = self._weight = 0  # how many of ``visible``, and what they weigh
         self.extend(items)
 
     def extend(self, items: Iterable[StoredItem], *, counted: int = 0, size: int = 0) -> None:
@@ -72,6 +73,14 @@ class Past:
         self.summarised = 0 if summary is None else summary.position
         self.visible = visible(self.items, summary)
         self._shown.clear()
+        self._weighed = self._weight = 0
+
+    @property
+    def weight(self) -> int:
+        """The bytes of what is visible; what was weighed before is not weighed again."""
+        self._weight += weight_of(self.visible[self._weighed :])
+        self._weighed = len(self.visible)
+        return self._weight
 
     @property
     def unanswered(self) -> frozenset[str]:

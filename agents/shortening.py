@@ -58,7 +58,7 @@ class Shortening:
         compaction = agent.compaction or self._team.options.compaction
         if compaction is None:
             return False
-        return is_too_long(compaction, journal.last_usage, (one.body for one in journal.shown()))
+        return is_too_long(compaction, journal.last_usage, journal.weight)
 
     async def _file(self) -> None:
         journal = self._journal

@@ -8,7 +8,7 @@ somebody's approval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -45,15 +45,20 @@ class Summary:
     text: str
 
 
-def is_too_long(compaction: Compaction, usage: Usage, items: Iterable[JSON]) -> bool:
-    """Whether a request that used this, or holds these items where no usage was reported, was over the budget."""
-    used = usage.input_tokens + usage.output_tokens if usage.input_tokens else estimated(items)
+def is_too_long(compaction: Compaction, usage: Usage, weight: Callable[[], int]) -> bool:
+    """Whether a request that used this, or whose items weigh so much where no usage was reported, was over the budget."""
+    used = usage.input_tokens + usage.output_tokens if usage.input_tokens else weight() // BYTES_PER_TOKEN
     return used > compaction.tokens
 
 
-def estimated(items: Iterable[JSON]) -> int:
+def weight_of(items: Iterable[StoredItem]) -> int:
+    """The bytes of their bodies as JSON."""
+    return sum(len(encoded(one.body).encode()) for one in items)
+
+
+def estimated(items: Iterable[StoredItem]) -> int:
     """About how many tokens these are, for a model that nobody has asked yet."""
-    return sum(len(encoded(one).encode()) for one in items) // BYTES_PER_TOKEN
+    return weight_of(items) // BYTES_PER_TOKEN
 
 
 def visible(items: Sequence[StoredItem], summary: Summary | None, running: str = "") -> list[StoredItem]:
@@ -95,7 +100,7 @@ def older(items: Sequence[StoredItem], *, keep: int, running: str = "") -> Seque
     parts = [list(group) for _, group in groupby(items, key=part)]
     count = len(items)
     for number, newest in enumerate(reversed(parts)):
-        keep -= estimated(one.body for one in newest)
+        keep -= estimated(newest)
         if number and keep < 0:
             break
         count -= len(newest)

@@ -15,6 +15,7 @@ from frontdesk.agents.model import JSON
 from frontdesk.agents.models.scripted import ScriptedModel, say
 from frontdesk.agents.past import Past, Pasts
 from frontdesk.agents.response import INPUT_STEP
+from frontdesk.agents.summaries import Summary, weight_of
 from frontdesk.broker.connection import Connection
 from frontdesk.tests.fakes.office import office, text_of
 
@@ -76,6 +77,17 @@ def test_what_was_worked_out_before_goes_on_as_if_all_of_it_were_new(
         assert kept.shown_to("m") == model_items(whole, model="m")
         assert kept.unanswered == Past(whole).unanswered
     assert kept.shown_to("n") == model_items(whole, model="n")
+
+
+@given(responses, st.integers(0, 10))
+def test_what_was_weighed_before_weighs_the_same(found: list[tuple[list[JSON], list[str]]], summarised: int) -> None:
+    weighed = Past()
+    for number, items in enumerate(written(found)):
+        weighed.extend(items)
+        assert weighed.weight == weight_of(weighed.visible)
+        if number == summarised and items:
+            weighed.summarise(Summary(number, items[0].id, "Notes."))
+            assert weighed.weight == weight_of(weighed.visible)
 
 
 def test_a_past_is_lent_to_one_run_at_a_time() -> None:

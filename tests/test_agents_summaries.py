@@ -28,6 +28,7 @@ from frontdesk.agents.summaries import (
     pieces,
     told,
     visible,
+    weight_of,
     writing,
 )
 from frontdesk.agents.summary_item import PREFACE, compaction_item, read_compaction
@@ -99,7 +100,7 @@ def test_an_output_that_comes_after_the_summary_finds_its_call() -> None:
 
 def test_whole_responses_are_summarised_and_the_newest_never_is() -> None:
     items = [item(f"{n}-{m}", user("x" * 400), f"resp_{n}") for n in range(4) for m in range(2)]
-    one = estimated([items[0].body])
+    one = estimated(items[:1])
     assert older(items, keep=0) == items[:6]
     assert older(items, keep=2 * one) == items[:6]
     assert older(items, keep=4 * one) == items[:4]
@@ -109,12 +110,12 @@ def test_whole_responses_are_summarised_and_the_newest_never_is() -> None:
 
 
 def test_the_estimate_is_a_token_for_four_bytes_and_what_the_provider_says_counts_first() -> None:
-    long = [user("더" * 400)]  # 1,200 bytes
+    long = [item("a", user("더" * 400))]  # 1,200 bytes
     assert 300 <= estimated(long) < 340
     budget = Compaction(tokens=250, keep=0)
-    assert is_too_long(budget, Usage(), long)
-    assert not is_too_long(budget, Usage(input_tokens=200, output_tokens=50), long)
-    assert is_too_long(budget, Usage(input_tokens=200, output_tokens=51), [])
+    assert is_too_long(budget, Usage(), lambda: weight_of(long))
+    assert not is_too_long(budget, Usage(input_tokens=200, output_tokens=50), lambda: 2_000)
+    assert is_too_long(budget, Usage(input_tokens=200, output_tokens=51), lambda: 0)
 
 
 @pytest.mark.parametrize(("tokens", "keep"), [(0, 0), (10, -1), (10, 10)])
