@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..broker.inbox import Entry
 from ..broker.runs import Run
 from ..tasks.states import TERMINAL
-from . import storage
+from . import openings
 from .approvals import decisions
 from .batch import Ref
 from .entries import approval_note, asks, input_items, is_notice, notice_items
@@ -36,7 +36,7 @@ class Arrivals:
             return False
         self._heard = False
         await journal.settle()  # or what has entered would be found once more
-        entries, steered = await self._run.database.read(storage.waiting, ref.conversation_id, ref.response_id)
+        entries, steered = await self._run.database.read(openings.waiting, ref.conversation_id, ref.response_id)
         if entries:
             enter(journal, entries)
             await journal.commit("input")

@@ -49,6 +49,9 @@ class Page:
         return len(self.items) == PAGE
 
 
+NOTHING: Final = Page([], 0, 0)
+
+
 def after(conn: Connection, conversation_id: str, position: int) -> Page:
     """A page of the history after a position."""
     return _page(conn.all(AFTER, {"conversation_id": conversation_id, "after": position}))

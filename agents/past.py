@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pydantic_core import from_json
+
+from .events import encoded
 from .history import StoredItem, model_items
 from .model import JSON
 from .owed import Owed
@@ -67,6 +70,12 @@ class Past:
                 self._asked.add(call_id)
             elif kind == "function_call_output":
                 self._answered.add(call_id)
+
+    def take_over(self, items: Sequence[StoredItem]) -> None:
+        """A response has ended whose run has written these items, and all of them: as they would be read now."""
+        bodies = [encoded(one.body) for one in items]
+        stored = [replace(one, body=from_json(body)) for one, body in zip(items, bodies, strict=True)]
+        self.extend(stored, counted=len(stored), size=sum(len(body) for body in bodies))
 
     def summarise(self, summary: Summary | None) -> None:
         """From now on models are shown this summary of what it stands for; None: everything again."""

@@ -37,13 +37,8 @@ class Shortening:
             return  # how long its requests are is not known yet
         if self._filed is not None and await self._take_over():
             return
-        if (self._filed is None or calls - self._filed >= AGAIN) and self._is_long():
-            await self._file()
-
-    async def at_end(self) -> None:
-        """Files a summary for the next turns when the last request was too long."""
-        if self._is_long():
-            await self._file()
+        if (self._filed is None or calls - self._filed >= AGAIN) and self.is_long():
+            await self.file()
 
     async def _take_over(self) -> bool:
         found = await self._run.database.read(summary_storage.newest, self._journal.about.conversation_id)
@@ -53,14 +48,16 @@ class Shortening:
         self._journal.summarise(found)
         return True
 
-    def _is_long(self) -> bool:
+    def is_long(self) -> bool:
+        """Whether the last request was too long."""
         journal, agent = self._journal, self._team.catalogs[self._journal.progress.path[-1]].agent
         compaction = agent.compaction or self._team.options.compaction
         if compaction is None:
             return False
         return is_too_long(compaction, journal.last_usage, journal.weight)
 
-    async def _file(self) -> None:
+    async def file(self) -> None:
+        """Files a summary, for the next requests or the next turns."""
         journal = self._journal
         self._filed = journal.progress.model_calls
         of = self._desk, self._run.claim.tenant, journal.about.conversation_id, journal.progress.path[-1]

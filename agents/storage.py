@@ -1,4 +1,4 @@
-"""A turn in the database: open, begin, save, finish. Plain functions of a connection, each one commit when it is
+"""A turn in the database: begin, save, finish. Plain functions of a connection, each one commit when it is
 written by itself.
 
 What a crash leaves: before a commit, the turn as it was at the last one, and the next run goes on from there; after
@@ -8,34 +8,27 @@ Nothing here decides what a turn does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 import sqlalchemy as sa
-from pydantic_core import from_json
 
-from ..broker import events, inbox, queue, rows, turns, waits
+from ..broker import events, inbox, queue, rows, waits
 from ..broker.connection import Connection
 from ..broker.endings import end
 from ..broker.errors import ConversationNotFound
 from ..broker.failpoints import operation
-from ..broker.inbox import Entry
-from ..broker.rows import Claim
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation, Turn
-from ..broker.turns import TurnRow
 from ..broker.wakeups import Events
 from ..tasks.states import Action
-from . import delegated, items, required, result_storage, summary_storage
+from . import delegated, items, required, result_storage
 from .accounts import count
 from .batch import Batch, Ref
-from .events import encoded, said_in
-from .items import Page
+from .events import encoded
+from .openings import waiting
 from .response import Ended, Outcome, Verdict
 from .steering import HELD, hold
-from .summaries import Summary
 
 turn, conversation = table(Turn), table(Conversation)
 
@@ -76,72 +69,6 @@ ENDINGS: Final[dict[Ended, Action]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A turn as its run finds it."""
-
-    turn: TurnRow
-    agent: str  # who takes it, as far as the database knows: named by the client, else the conversation's
-    desk: str
-    entries: list[Entry]  # what is to enter the conversation with it
-    known: int  # the history before it is known already; 0 when it has to be read from its beginning
-    counted: int  # the conversation's counter of items
-    page: Page  # the first page of the history after ``known``
-    summarised: int  # up to which position there is a summary
-    summary: Summary | None  # the summary, unless its run knows it already
-    steered: bool = False  # since before this run: a steer that came before a crash or a park
-
-    @property
-    def first(self) -> bool:
-        """Whether nothing of it has been emitted yet."""
-        return bool(self.turn["status"] == "queued")
-
-
-def open_turn(conn: Connection, claim: Claim, known: int = 0, summarised: int = 0) -> Opening | None:
-    """A claimed turn; None when its conversation is gone. Reads only.
-
-    ``known``: up to which count of items its run knows the history; it is read from the beginning when what follows
-    does not fit to that. ``summarised``: up to which position it knows a summary of it.
-    """
-    found = turns.of_task(conn, claim.task_id)
-    about = None if found is None else conn.one(turns.CONVERSATION, {"id": found["conversation_id"]})
-    if found is None or about is None:
-        return None
-    conversation_id = found["conversation_id"]
-    agent = found["agent"] or about[2]
-    if found["started_by"] == "steer" and not found["agent"] and found["previous_id"]:
-        before = turns.read(conn, found["previous_id"])
-        agent = agent if before is None else before["agent"] or agent
-    by_person = found["started_by"] in ("create", "steer")
-    entries, steered = waiting(conn, conversation_id, found["id"], held=by_person)
-    counted, page = int(about[7]), items.after(conn, conversation_id, known)
-    if known and (len(page.items) != min(items.PAGE, counted - known) or page.last not in (0, known + len(page.items))):
-        known, page = 0, items.after(conn, conversation_id, 0)
-    until = int(about[8])
-    summary = None if known and until == summarised else summary_storage.read(conn, conversation_id, until)
-    return Opening(found, str(agent), str(about[1]), entries, known, counted, page, until, summary, steered)
-
-
-def half_said(conn: Connection, conversation_id: str, ids: Sequence[str]) -> dict[str, str]:
-    """What messages that a crash left half said have said so far, as clients have seen it. Reads only."""
-    return {one: said_in(events.deltas(conn, conversation_id, one)) for one in ids}
-
-
-def waiting(
-    conn: Connection, conversation_id: str, response_id: str, *, held: bool = False
-) -> tuple[list[Entry], bool]:
-    """What waits to enter with this response (its own inputs, notices, messages), and whether it is steered. Reads
-    only.
-    """
-    entries: list[Entry] = []
-    steered = False
-    for number, kind, of_response, target_id, payload in conn.all(inbox.WAITING, {"id": conversation_id}):
-        if of_response == response_id or (kind == HELD and held) or kind not in ("create", "steer", HELD):
-            entries.append(Entry(int(number), str(kind), of_response, target_id, from_json(payload)))
-        steered = steered or (kind == "steer" and target_id == response_id)
-    return entries, steered
-
-
 @operation
 def begin_turn(conn: Connection, ref: Ref, batch: Batch) -> None:
     """Starts a claimed turn, or goes on with it: its input enters the conversation. Raises LeaseLost."""
@@ -152,7 +79,13 @@ def begin_turn(conn: Connection, ref: Ref, batch: Batch) -> None:
 
 def fence(conn: Connection, ref: Ref) -> None:
     """Locks what a run writes, and checks that its claim still holds. Raises LeaseLost."""
-    queue.held_row(conn, ref.claim, ref.conversation_id)
+    _held(conn, ref.claim, ref.conversation_id)
+
+
+def _held(conn: Connection, claim: rows.Claim, *others: str | None) -> rows.TaskRow:
+    """As `queue.held_row`, of a run that is not parked: most of its row is known from the claim."""
+    rows.lock_conversations(conn, {claim.conversation_id, *others})
+    return rows.held(conn, claim)
 
 
 def save(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome | None = None) -> None:
@@ -258,7 +191,8 @@ def finish_turn(conn: Connection, ref: Ref, batch: Batch, outcome: Outcome) -> V
     filed are live: nobody else would hear of them. Then the batch is kept without its last event.
     """
     asks = delegated.place_of(conn, ref.claim.task_id) if outcome.requests else None
-    row = queue.held_row(conn, ref.claim, ref.conversation_id, None if asks is None else asks.conversation_id)
+    held = queue.held_row if ref.claim.kind == "agent" else _held
+    row = held(conn, ref.claim, ref.conversation_id, None if asks is None else asks.conversation_id)
     if ref.claim.kind == "agent" and outcome.status == "completed" and not row["cancel_requested"]:
         verdict = _go_on(conn, ref, row, outcome, asks)
         if verdict != "ended":

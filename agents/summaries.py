@@ -46,7 +46,7 @@ class Summary:
 
 
 def is_too_long(compaction: Compaction, usage: Usage, weight: Callable[[], int]) -> bool:
-    """Whether a request that used this, or whose items weigh so much where no usage was reported, was over the budget."""
+    """Whether a request that used this, or whose items weigh so much where no usage is told, was over the budget."""
     used = usage.input_tokens + usage.output_tokens if usage.input_tokens else weight() // BYTES_PER_TOKEN
     return used > compaction.tokens
 

@@ -41,7 +41,7 @@ class Wanted:
 @operation
 def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wanted) -> CallOutput:
     """Files a task, once per response and call; a live twin is returned instead. Raises LeaseLost."""
-    row = queue.held_row(conn, ref.claim, ref.conversation_id)
+    storage.fence(conn, ref)
     if batch.begins:  # the first event of a conversation is its response's: from there on a client follows it
         storage.save(conn, ref, batch)
         count(conn, ref, batch)
@@ -59,9 +59,9 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
             return _kept(conn, ref, batch, slot, CallOutput(wanted.call_id, str(full), True, "error"))
         origin = queue.Origin(
             tenant=ref.claim.tenant, conversation_id=ref.conversation_id, agent=wanted.agent,
-            parent_id=ref.claim.task_id, depth=row["depth"] + 1, created_by=created_by,
+            parent_id=ref.claim.task_id, depth=ref.claim.depth + 1, created_by=created_by,
         )  # fmt: skip
-        filed = queue.file(conn, request, origin)
+        filed = queue.file_first(conn, request, origin)
         task, unique = filed.row, filed.repeated
         if request.kind == "agent":
             delegate(conn, task, request)

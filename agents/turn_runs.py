@@ -15,7 +15,7 @@ from ..broker import queue
 from ..broker.runs import Run
 from ..tasks.errors import FrontdeskError
 from ..tasks.states import Action
-from . import items, storage
+from . import items, openings
 from .arrivals import Arrivals, Boundary, enter
 from .batch import Ref
 from .budgets import DurableBudgets
@@ -26,11 +26,11 @@ from .limits import Limits
 from .loop import Over, TurnLoop
 from .model import JSON, Usage
 from .nested_calls import NestedCalls
+from .openings import Opening
 from .past import Past, Pasts
 from .questions import may_ask
 from .response import INPUT_STEP, About, Outcome, Progress, triggers_of
 from .shortening import Shortening
-from .storage import Opening
 from .stores import DurableStore
 from .summaries import Summary
 from .task_calls import TaskCalls
@@ -80,14 +80,22 @@ class TurnRuns:
         finally:
             with anyio.CancelScope(shield=True):
                 await journal.settle()
+        ended = over == "finished" and run.claim.kind == "turn"
+        is_long = ended and shortening.is_long()
+        if ended:
+            opened.past.take_over(journal.items)
         self._pasts.keep(store.ref.conversation_id, opened.past)
-        if over == "finished" and run.claim.kind == "turn":
-            await shortening.at_end()
+        if is_long:
+            await shortening.file()
 
     async def _open(self, run: Run) -> Opened | None:
         """The turn; None when its conversation was deleted, and then its task has been ended."""
         past = Past() if run.claim.kind == "agent" else self._pasts.take(str(run.claim.conversation_id))
-        opening = await run.database.read(storage.open_turn, run.claim, past.counted, past.summarised)
+        brought, opening = run.claim.opened, None
+        if brought is not None and run.database.hub.still_holds(brought.turn["conversation_id"]):
+            opening = openings.opening_of(brought, past.counted, past.summarised)
+        if opening is None:
+            opening = await run.database.read(openings.open_turn, run.claim, past.counted, past.summarised)
         if opening is None:
             text = "its conversation was deleted"
             await run.database.write_first(queue.finish, run.claim, Action.CANCEL, error=text, error_kind="deleted")
@@ -125,7 +133,7 @@ class TurnRuns:
         half: dict[str, str] = {}
         ids = [one.id for one in opened.items if _is_half_said(one)]
         if ids:
-            half = await run.database.read(storage.half_said, turn["conversation_id"], ids)
+            half = await run.database.read(openings.half_said, turn["conversation_id"], ids)
         journal.begin(first=opening.first, half=half)
         # A wait that goes on may tell of the tasks itself: their notices are taken at the boundary after it; a
         # person is asked at once.

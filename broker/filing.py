@@ -64,6 +64,11 @@ def file(conn: Connection, request: TaskRequest, origin: Origin = Origin(), **va
         found = rows.by_creator(conn, origin.created_by)
         if found is not None:
             return Filed(found, repeated=True)
+    return file_first(conn, request, origin, **values)
+
+
+def file_first(conn: Connection, request: TaskRequest, origin: Origin, **values: Any) -> Filed:
+    """As `file`, where the caller has seen that ``created_by`` has made nothing yet."""
     if request.unique_key is not None:
         found = rows.by_unique_key(conn, origin.tenant, request.unique_key)
         if found is not None:

@@ -33,6 +33,7 @@ from .inputs import NewCreate as NewCreate
 from .inputs import NewSteer as NewSteer
 from .inputs import SteerAccepted as SteerAccepted
 from .inputs import inherited
+from .openings import WAITING as WAITING
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 
@@ -41,8 +42,14 @@ conversation, entry, turn = table(Conversation), table(InboxEntry), table(Turn)
 COUNT_INPUT: Statement = Statement(
     sa.update(conversation)
     .where(conversation.c.id == p("id"), conversation.c.unattended_limit >= 0)  # it was not given up
-    .values(last_input=conversation.c.last_input + 1, waiting_inputs=conversation.c.waiting_inputs + p("from_client"))
-    .returning(conversation.c.last_input, conversation.c.waiting_inputs, conversation.c.last_cursor)
+    .values(last_input=conversation.c.last_input + 1, waiting_inputs=conversation.c.waiting_inputs + 1)
+    .returning(
+        conversation.c.last_input,
+        conversation.c.waiting_inputs,
+        conversation.c.last_cursor,
+        conversation.c.desk,
+        conversation.c.unattended,
+    )
 )
 INPUTS_TAKEN: Statement = Statement(
     sa.update(conversation)
@@ -55,11 +62,6 @@ STEER_BY_INPUT_ID: Statement = Statement(
     sa.select(entry.c.conversation_id, entry.c.number, entry.c.response_id, entry.c.input_digest).where(
         tenants.of(entry), entry.c.input_id.is_not(None), entry.c.input_id == p("input_id")
     )
-)
-WAITING: Statement = Statement(
-    sa.select(entry.c.number, entry.c.kind, entry.c.response_id, entry.c.target_id, entry.c.payload)
-    .where(entry.c.conversation_id == p("id"), entry.c.taken_by.is_(None))
-    .order_by(sa.literal_column("number + 0"))  # or SQLite goes through everything that was ever taken, in this order
 )
 TAKE: Statement = Statement(
     sa.update(entry)
@@ -100,7 +102,7 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     if found is not None:
         return found
     conversation_id, previous = _conversation_for(conn, new)
-    number, waiting, cursor = _count(conn, conversation_id, from_client=1)
+    number, waiting, cursor, desk, unattended = _count(conn, conversation_id)
     if waiting > new.limit:
         raise InboxFull(new.limit)
     busy = turns.live(conn, conversation_id)
@@ -109,16 +111,18 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     if busy is not None and new.when_busy == "interrupt":
         ask_turn(conn, busy)
     response_id = new_id("resp")
-    turns.add(
-        conn,
-        {
-            "id": response_id, "conversation_id": conversation_id, "tenant": new.tenant, "agent": new.agent,
-            "started_by": "create", "input_id": new.input_id, "input_digest": new.digest, "previous_id": previous,
-            "request": to_json(new.request).decode(), "first_cursor": cursor, "dialog": new.dialog,
-        },
-    )  # fmt: skip
-    _put(conn, conversation_id, number, "create", new.input, response_id=response_id)
-    turns.advance(conn, conversation_id, idle=busy is None)
+    values = {
+        "id": response_id, "conversation_id": conversation_id, "tenant": new.tenant, "agent": new.agent,
+        "started_by": "create", "input_id": new.input_id, "input_digest": new.digest, "previous_id": previous,
+        "request": to_json(new.request).decode(), "first_cursor": cursor, "dialog": new.dialog,
+    }  # fmt: skip
+    if busy is None and waiting == 1:
+        turns.add_next(conn, values, desk, unattended)
+        _put(conn, conversation_id, number, "create", new.input, response_id=response_id)
+    else:
+        turns.add(conn, values)
+        _put(conn, conversation_id, number, "create", new.input, response_id=response_id)
+        turns.advance(conn, conversation_id, idle=busy is None)
     ahead = waiting - 1 + (busy is not None and not _waits_itself(conn, busy["id"]))
     return Accepted(response_id, conversation_id, new.input_id, ahead, cursor)
 
@@ -163,12 +167,13 @@ def _conversation_for(conn: Connection, new: NewCreate) -> tuple[str, str | None
     return created, None
 
 
-def _count(conn: Connection, conversation_id: str, *, from_client: int) -> tuple[int, int, int]:
-    """The entry's number, how many clients' inputs wait now, the log's last cursor. Locks the conversation."""
-    row = conn.one(COUNT_INPUT, {"id": conversation_id, "from_client": from_client})
+def _count(conn: Connection, conversation_id: str) -> tuple[int, int, int, str, int]:
+    """The entry's number, how many clients' inputs wait now, the log's last cursor; whose turns these are, and how many
+    in a row no person has started. Locks the conversation."""
+    row = conn.one(COUNT_INPUT, {"id": conversation_id})
     if row is None:
         raise ConversationNotFound(conversation_id)
-    return int(row[0]), int(row[1]), int(row[2])
+    return int(row[0]), int(row[1]), int(row[2]), str(row[3]), int(row[4])
 
 
 def _put(
@@ -192,7 +197,7 @@ def accept_steer(conn: Connection, new: NewSteer) -> SteerAccepted:
     repeated = _repeated_steer(conn, new, target["next_sequence"])
     if repeated is not None:
         return repeated
-    number, waiting, cursor = _count(conn, conversation_id, from_client=1)
+    number, waiting, cursor, *_ = _count(conn, conversation_id)
     target = turns.read(conn, new.response_id)  # again, now that the conversation is locked
     if target is None or target["status"] not in ("queued", "in_progress"):
         raise ResponseNotActive(new.response_id, "gone" if target is None else str(target["status"]))

@@ -27,14 +27,16 @@ from .filing import Filed as Filed
 from .filing import Origin as Origin
 from .filing import enqueue as enqueue
 from .filing import file as file
+from .filing import file_first as file_first
 from .filing import fingerprint as fingerprint
 from .filing import owns as owns
 from .finishing import finish_many
 from .merging import merges
+from .openings import opened
 from .rows import Claim, TaskRow
 from .statements import DialectName, Statement, p, table
 from .tables import Conversation
-from .wakeups import TasksReady
+from .wakeups import TasksReady, TurnOpened
 
 task, conversation = table(Task), table(Conversation)
 RUNNING: Final = str(apply(Status.QUEUED, Action.CLAIM))
@@ -162,6 +164,10 @@ def claim(
         row["started_at"] = row["started_at"] or conn.wall()
     conn.bulk(TAKE, taken)
     telling.tell_each(conn, taken, "updated")
+    if slot == "turn" and conn.dialect == "sqlite":
+        for row in taken:
+            row["opened"] = opened(conn, row["id"])
+            conn.publish(TurnOpened(row["conversation_id"]))
     return [Claim.of(row) for row in taken]
 
 

@@ -8,7 +8,7 @@ not.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from . import tenants, views
 from .connection import Connection, Row
 from .errors import LeaseLost
 from .events import count_on, insert_one
+from .openings import Opened
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation
 from .views import TaskRow as TaskRow
@@ -94,6 +95,7 @@ class Claim:
     created_at: float
     started_at: float
     concurrency_key: str | None
+    opened: Opened | None = field(default=None, compare=False)  # a turn, as it was then
 
     @classmethod
     def of(cls, row: TaskRow) -> Claim:
@@ -101,7 +103,7 @@ class Claim:
             row["id"], row["epoch"], row["kind"], row["name"], row["conversation_id"], row["tenant"], row["label"],
             row["title"], row["agent"], row["arguments"], row["attempt"], row["max_attempts"], row["on_crash"],
             row["timeout"], row["parent_id"], row["depth"], bool(row["cancel_requested"]), row["announce"],
-            row["created_at"], row["started_at"], row["concurrency_key"],
+            row["created_at"], row["started_at"], row["concurrency_key"], row.get("opened"),
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ the line.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -16,17 +16,18 @@ from ..tasks.table import Task, Wait
 from . import line
 from .climbing import climb
 from .connection import Connection, Row
+from .openings import CONVERSATION as CONVERSATION
+from .openings import TurnRow as TurnRow
+from .openings import as_turn as as_turn
+from .openings import of_task as of_task
 from .rows import IS_LIVE, TaskRow, as_dict, change, insert
 from .statements import Statement, defaults, insert_row, p, table, word
 from .tables import Conversation, InboxEntry, Turn
 from .wakeups import InputArrived, TasksReady
 
-TurnRow: TypeAlias = dict[str, Any]
-
 task, wait = table(Task), table(Wait)
 turn, entry, conversation = table(Turn), table(InboxEntry), table(Conversation)
 
-COLUMNS: Final = tuple(column.name for column in turn.columns)
 DEFAULTS: Final[TurnRow] = defaults(Turn)
 PRIORITY: Final = {"steer": 20, "create": 10, "notice": 0}
 ORDER: Final = {kind: place for place, kind in enumerate(PRIORITY)}
@@ -68,23 +69,7 @@ _HAD_ITS_TURN = (
 NEXT_INPUT: Statement = Statement(
     sa.union_all(_first_of("steer", _HAD_ITS_TURN), _first_of("create"), _first_of("notice"))
 )
-CONVERSATION: Statement = Statement(
-    sa.select(
-        conversation.c.tenant,
-        conversation.c.desk,
-        conversation.c.agent,
-        conversation.c.parent_task,
-        conversation.c.unattended,
-        conversation.c.unattended_limit,
-        conversation.c.head,
-        conversation.c.last_item,
-        conversation.c.summarised,
-    ).where(conversation.c.id == p("id"))
-)
 READ: Statement = Statement(sa.select(turn).where(turn.c.id == p("id")))
-BY_TASK: Statement = Statement(
-    sa.select(turn).where(turn.c.task_id == p("task_id")).order_by(turn.c.created_at.desc()).limit(1)
-)
 INSERT: Statement = Statement(insert_row(Turn))
 SET_TASK: Statement = Statement(sa.update(turn).where(turn.c.id == p("id")).values(task_id=p("task_id")))
 SET_UNATTENDED: Statement = Statement(
@@ -104,18 +89,8 @@ READ_TASK: Statement = Statement(
 )
 
 
-def as_turn(row: Row) -> TurnRow:
-    return dict(zip(COLUMNS, row, strict=True))
-
-
 def read(conn: Connection, response_id: str) -> TurnRow | None:
     row = conn.one(READ, {"id": response_id})
-    return None if row is None else as_turn(row)
-
-
-def of_task(conn: Connection, task_id: str) -> TurnRow | None:
-    """The turn that this task runs."""
-    row = conn.one(BY_TASK, {"task_id": task_id})
     return None if row is None else as_turn(row)
 
 
@@ -171,16 +146,35 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
     if following is None:
         return
     kind, response_id, target_id = following
-    if kind == "notice":
-        if unattended >= limit:
-            return
-        response_id = new_id("resp")
-        values = {"started_by": "notice", "triggers": target_id or "", "previous_id": head}
-        add(conn, {"id": response_id, "conversation_id": conversation_id, "tenant": tenant, "agent": agent, **values})
+    if kind == "notice" and unattended >= limit:
+        return
     now = unattended + 1 if kind == "notice" else 0
     if now != unattended:
         conn.run(SET_UNATTENDED, {"id": conversation_id, "unattended": now})
-    _start(conn, str(response_id), str(desk), str(tenant), conversation_id, PRIORITY[kind])
+    task_id = new_id("task")
+    if kind == "notice":
+        add(
+            conn,
+            {
+                "id": new_id("resp"), "conversation_id": conversation_id, "tenant": tenant, "task_id": task_id,
+                "agent": agent, "started_by": "notice", "triggers": target_id or "", "previous_id": head,
+            },
+        )  # fmt: skip
+    else:
+        conn.run(SET_TASK, {"id": response_id, "task_id": task_id})
+    _start(conn, task_id, str(desk), str(tenant), conversation_id, PRIORITY[kind])
+
+
+def add_next(conn: Connection, values: TurnRow, desk: str, unattended: int) -> None:
+    """As `add` of a turn that a client has created, and then `advance`, where it is the next one for sure: its
+    conversation has no live turn, and no other input of a client waits.
+    """
+    conversation_id, task_id = str(values["conversation_id"]), new_id("task")
+    add(conn, {**values, "task_id": task_id})
+    if unattended:
+        conn.run(SET_UNATTENDED, {"id": conversation_id, "unattended": 0})
+    _start(conn, task_id, desk, str(values["tenant"]), conversation_id, PRIORITY["create"])
+    conn.publish(InputArrived(conversation_id))
 
 
 def _next(conn: Connection, conversation_id: str) -> Row | None:
@@ -200,9 +194,8 @@ def _tell_run(conn: Connection, conversation_id: str, task_id: str) -> None:
         advance(conn, above)
 
 
-def _start(conn: Connection, response_id: str, desk: str, tenant: str, conversation_id: str, priority: int) -> None:
-    """Puts the turn's task into the queue."""
-    task_id = new_id("task")
+def _start(conn: Connection, task_id: str, desk: str, tenant: str, conversation_id: str, priority: int) -> None:
+    """Puts a turn's task into the queue."""
     standing = {"slot": "turn", "queue": "", "priority": priority, "tenant": tenant, "flow": "",
                 "ready": conn.now(), "run_at": None, "concurrency_key": None, "concurrency_limit": 0}  # fmt: skip
     insert(
@@ -212,5 +205,4 @@ def _start(conn: Connection, response_id: str, desk: str, tenant: str, conversat
             "conversation_id": conversation_id, "on_crash": "retry", "announce": "none", "created_at": conn.wall(),
         },
     )  # fmt: skip
-    conn.run(SET_TASK, {"id": response_id, "task_id": task_id})
     conn.publish(TasksReady("turn"))

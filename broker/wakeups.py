@@ -24,6 +24,7 @@ log = logging.getLogger("frontdesk.wakeups")
 
 RING_ROWS: Final = 512
 RING_CHARACTERS: Final = 2_000_000
+MOST_OPENED: Final = 10_000  # turns that were claimed and have not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,14 @@ class InputArrived:
     conversation_id: str
 
 
-Hint: TypeAlias = Events | TasksReady | CancelAsked | InputArrived
+@dataclass(frozen=True, slots=True)
+class TurnOpened:
+    """Whoever claimed the conversation's turn has read what it begins with: what is heard before it is in there."""
+
+    conversation_id: str
+
+
+Hint: TypeAlias = Events | TasksReady | CancelAsked | InputArrived | TurnOpened
 Key: TypeAlias = tuple[str, str]
 
 
@@ -73,6 +81,8 @@ def key_of(hint: Hint) -> Key:
             return ("cancel", hint.task_id)
         case InputArrived():
             return ("input", hint.conversation_id)
+        case TurnOpened():
+            return ("opened", hint.conversation_id)
 
 
 class _Ring:
@@ -126,6 +136,7 @@ class Hub:
         self._lock = threading.Lock()
         self._listeners: defaultdict[Key, set[Listening]] = defaultdict(set)
         self._rings: dict[str, _Ring] = {}
+        self._opened: set[str] = set()  # conversations of which nothing was heard since their turn was read
 
     def listen(
         self,
@@ -172,6 +183,26 @@ class Hub:
             ring = self._rings.get(conversation_id)
             return None if ring is None else ring.after(cursor)
 
+    def still_holds(self, conversation_id: str) -> bool:
+        """Whether nothing was heard of the conversation since its turn was read; asked once, by who listens already."""
+        with self._lock:
+            holds = conversation_id in self._opened
+            self._opened.discard(conversation_id)
+            return holds
+
+    def _note(self, hint: Hint) -> None:
+        match hint:
+            case TurnOpened():
+                if len(self._opened) >= MOST_OPENED:
+                    self._opened.clear()
+                self._opened.add(hint.conversation_id)
+            case InputArrived():
+                self._opened.discard(hint.conversation_id)
+            case CancelAsked():  # of a task: whose is not known here
+                self._opened.clear()
+            case _:
+                pass
+
     def publish(self, hints: Iterable[Hint]) -> None:
         """Wakes who listens to these hints. Called after the commit, never before."""
         woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
@@ -182,6 +213,8 @@ class Hub:
                     ring = self._rings.get(hint.conversation_id)
                     if ring is not None:
                         ring.add(hint)
+                else:
+                    self._note(hint)
                 for listening in self._listening(key):
                     woken.setdefault(listening.loop, {})[listening] = None
         self._call(woken)
@@ -195,6 +228,7 @@ class Hub:
         not."""
         woken: dict[asyncio.AbstractEventLoop, dict[Listening, None]] = {}
         with self._lock:
+            self._opened.clear()
             for key in keys:
                 if key[0] == "events" and key[1] in self._rings:
                     self._rings[key[1]] = _Ring()

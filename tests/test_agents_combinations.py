@@ -13,7 +13,8 @@ from frontdesk.agents.batch import Batch, Ref
 from frontdesk.agents.model import ModelRequest
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, ScriptedReply, call, say
 from frontdesk.agents.nested_storage import file_nested, nested_request
-from frontdesk.agents.storage import begin_turn, open_turn
+from frontdesk.agents.openings import open_turn
+from frontdesk.agents.storage import begin_turn
 from frontdesk.agents.task_storage import Wanted
 from frontdesk.broker import listing, queue
 from frontdesk.broker.cancel import cancel_task

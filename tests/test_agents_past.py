@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
-from frontdesk.agents import Agent, Desk, past
+from frontdesk.agents import Agent, Desk, past, tool
+from frontdesk.agents.events import encoded
 from frontdesk.agents.history import StoredItem, model_items
 from frontdesk.agents.model import JSON
 from frontdesk.agents.models.scripted import ScriptedModel, say
+from frontdesk.agents.models.scripted import call as asks_for
 from frontdesk.agents.past import Past, Pasts
 from frontdesk.agents.response import INPUT_STEP
 from frontdesk.agents.summaries import Summary, weight_of
@@ -88,6 +93,50 @@ def test_what_was_weighed_before_weighs_the_same(found: list[tuple[list[JSON], l
         if number == summarised and items:
             weighed.summarise(Summary(number, items[0].id, "Notes."))
             assert weighed.weight == weight_of(weighed.visible)
+
+
+@given(responses)
+def test_what_a_run_has_written_is_taken_over_as_it_would_be_read(found: list[tuple[list[JSON], list[str]]]) -> None:
+    ran, read = Past(), Past()
+    for items in written(found):
+        ran.take_over(items)
+        texts = [encoded(one.body) for one in items]
+        size = sum(len(text) for text in texts)
+        stored = [replace(one, body=from_json(text)) for one, text in zip(items, texts, strict=True)]
+        read.extend(stored, counted=len(items), size=size)
+    assert (ran.items, ran.counted, ran.size) == (read.items, read.counted, read.size)
+    assert ran.shown_to("m") == read.shown_to("m")
+
+
+def test_what_cannot_be_stored_is_not_taken_over_either() -> None:
+    ran = Past()
+    ran.take_over([StoredItem("msg_1", "resp_1", 1, "completed", "a", user("half \ud83d"))])
+    assert ran.items[0].body["content"] == "half ?"
+
+
+@tool
+async def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+
+async def test_what_is_kept_of_a_turn_is_what_is_read_of_it(tmp_path: Path) -> None:
+    """Each request begins with the one before it, whether its history was kept or read."""
+    asks = asks_for("add", {"a": 1, "b": 2})
+    model = ScriptedModel([asks, say("Three."), say("Two."), asks, say("Three again."), say("Five.")])
+
+    def counted(conn: Connection) -> None:
+        conn.script("UPDATE frontdesk_conversation SET last_item = last_item + 1")
+
+    async with office(Desk(Agent("triage", tools=[add]), model=model), tmp_path) as at:
+        first = await at.create("one")
+        await at.ended(first)
+        await at.ended(await at.create("two", first.conversation_id))
+        await at.ended(await at.create("three", first.conversation_id))
+        await at.database.write(counted)
+        await at.ended(await at.create("four", first.conversation_id))
+    shown = [request.items for request in model.requests]
+    assert [after[: len(before)] for before, after in pairwise(shown)] == shown[:-1]
 
 
 def test_a_past_is_lent_to_one_run_at_a_time() -> None:

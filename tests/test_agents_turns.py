@@ -13,7 +13,8 @@ from frontdesk.agents import Agent, Desk, tool
 from frontdesk.agents.batch import Batch, Ref
 from frontdesk.agents.history import INTERRUPTED
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, call, calls, say, think, wait
-from frontdesk.agents.storage import begin_turn, open_turn
+from frontdesk.agents.openings import open_turn, opening_of
+from frontdesk.agents.storage import begin_turn
 from frontdesk.agents.task_storage import Questions, wait_or_park
 from frontdesk.broker import queue, turns
 from frontdesk.broker.cancel import cancel_response
@@ -139,6 +140,22 @@ async def test_a_wait_that_finds_a_cancel_does_not_park(tmp_path: Path) -> None:
             wait_or_park, ref, Batch(), [other["id"]], need=None, deadline=None, asked=Questions(())
         )
         assert waited.why == "cancelled"
+
+
+async def test_a_claim_brings_its_turn_along_as_long_as_nothing_is_heard_of_it(tmp_path: Path) -> None:
+    async with office(desk(ScriptedModel([])), tmp_path, start=False) as at:
+        first, second = await at.create("one"), await at.create("two")
+        (one,) = await at.database.write(queue.claim, "turn", ["desk"], "test", 30.0, 1)
+        (two,) = await at.database.write(queue.claim, "turn", ["desk"], "test", 30.0, 1)
+        for claim in (one, two):
+            read = await at.database.read(open_turn, claim)
+            assert claim.opened is not None
+            assert read is not None
+            assert opening_of(claim.opened, 0, 0) == read
+            assert opening_of(claim.opened, 1, 0) is None, "another history is known than there is"
+        await at.steer(second.response_id)
+        assert at.database.hub.still_holds(first.conversation_id)
+        assert not at.database.hub.still_holds(second.conversation_id)
 
 
 async def test_a_queued_turn_is_cancelled_when_its_time_comes(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from frontdesk.broker.wakeups import RING_ROWS, Events, Hub
+import pytest
+
+from frontdesk.broker import wakeups
+from frontdesk.broker.wakeups import RING_ROWS, CancelAsked, Events, Hint, Hub, InputArrived, TasksReady, TurnOpened
 
 X = "conv_x"
 
@@ -76,3 +79,34 @@ async def test_a_listener_that_another_thread_registers_is_called_in_the_loop_it
     await asyncio.to_thread(hub.publish, [row(1)])
     await asyncio.wait_for(called.wait(), 10)
     listening.stop()
+
+
+@pytest.mark.parametrize(
+    ("hints", "holds"),
+    [
+        ([], False),
+        ([TurnOpened(X)], True),
+        ([InputArrived(X), TurnOpened(X)], True),
+        ([TurnOpened(X), InputArrived(X)], False),
+        ([TurnOpened(X), InputArrived("conv_y"), TasksReady("turn"), row(1)], True),
+        ([TurnOpened(X), CancelAsked("task_1")], False),
+    ],
+)
+async def test_a_turn_that_was_read_holds_until_something_is_heard_of_it(hints: list[Hint], holds: bool) -> None:
+    hub = Hub()
+    hub.publish(hints)
+    assert [hub.still_holds(X), hub.still_holds(X)] == [holds, False], "it is asked once"
+
+
+async def test_what_another_process_has_written_may_concern_any_turn_that_was_read() -> None:
+    hub = Hub()
+    hub.publish([TurnOpened(X)])
+    hub.publish_everything()
+    assert not hub.still_holds(X)
+
+
+async def test_turns_that_never_begin_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "MOST_OPENED", 2)
+    hub = Hub()
+    hub.publish([TurnOpened("conv_1"), TurnOpened("conv_2"), TurnOpened("conv_3")])
+    assert [hub.still_holds(f"conv_{number}") for number in (1, 2, 3)] == [False, False, True]
