@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -21,6 +23,15 @@ from .rows import Claim
 from .slots import Slots
 
 log = logging.getLogger("frontdesk.claims")
+
+STANDING: Final = 2  # claims that stand for slots
+
+
+class _Standing(NamedTuple):
+    """Claims that will be made when slots are free, and the owner text under which they are made."""
+
+    owner: str
+    claims: asyncio.Future[list[Claim]]
 
 
 class Claims:
@@ -50,12 +61,18 @@ class Claims:
         """Claims for the free slots. Whoever receives one takes a slot before it asks for the next."""
         listening = self._database.hub.listen("ready", slots.slot, slots.wake)
         names = sorted(slots.handlers)
+        standing: deque[_Standing] = deque()
         look = True
         try:
             while not until.is_set():
-                wanted = slots.free
-                if wanted <= 0:
-                    claims = await self._when_free(slots, names)
+                slots.changed.clear()
+                claims = self._received(standing)
+                look = look or len(standing) < STANDING  # some were answered, if with nothing
+                self._stand(slots, names, standing)
+                if claims:
+                    look = True
+                elif (wanted := slots.free) <= 0:
+                    await slots.changed.wait()
                     look = True
                 elif look or slots.woken:
                     slots.woken = 0
@@ -66,10 +83,41 @@ class Claims:
                     look = len(claims) == wanted or not claims
                 for claim in claims:
                     yield claim
+            for claim in self._received(standing):  # given back by whoever starts it
+                yield claim
         except DatabaseClosed:
             log.info("the database was closed: nothing more is claimed")
         finally:
             listening.stop()
+            self._database.forget_free(slots.freed)
+            for one in standing:
+                if not one.claims.cancel():
+                    self._unreceived.append(one.owner)
+
+    def _received(self, standing: deque[_Standing]) -> list[Claim]:
+        """What was claimed in the commits that freed slots."""
+        found: list[Claim] = []
+        while standing and standing[0].claims.done():
+            one = standing.popleft()
+            try:
+                found += one.claims.result()
+            except DatabaseClosed:
+                raise
+            except Exception:
+                log.exception("claiming failed, trying again")
+                self._unreceived.append(one.owner)
+        return found
+
+    def _stand(self, slots: Slots, names: list[str], standing: deque[_Standing]) -> None:
+        """Stands for the commits that will free slots. While the claims of one are on their way, the commit behind it
+        takes the other."""
+        while len(standing) < STANDING:
+            owner = self._owner_text()
+            claims = self._database.take_when_free(
+                slots.freed, queue.release, queue.claim_so_many, slots.slot, names, owner, self._lease, self._queues
+            )
+            claims.add_done_callback(lambda _: slots.tell())
+            standing.append(_Standing(owner, claims))
 
     async def _now(self, slot: str, names: list[str], limit: int) -> list[Claim]:
         owner = self._owner_text()
@@ -116,24 +164,6 @@ class Claims:
             return []
         finally:
             waits = False
-            standing.cancel()
-
-    async def _when_free(self, slots: Slots, names: list[str]) -> list[Claim]:
-        """Waits until a slot is free. What a run's end frees is claimed for in the same commit."""
-        owner = self._owner_text()
-        slots.changed.clear()
-        standing = self._database.take_when_free(
-            slots.freed, queue.release, queue.claim_so_many, slots.slot, names, owner, self._lease, self._queues
-        )
-        standing.add_done_callback(lambda _: slots.changed.set())
-        try:
-            await slots.changed.wait()
-            return standing.result() if standing.done() else []
-        except Exception:
-            log.exception("claiming failed, trying again")
-            self._unreceived.append(owner)
-            return []
-        finally:
             standing.cancel()
 
     def _owner_text(self) -> str:

@@ -159,6 +159,10 @@ class Database:
         self._writer.standing.for_slots(slots, call)
         return future
 
+    def forget_free(self, slots: object) -> None:
+        """No call stands for these slots any more: `take_when_free`."""
+        self._writer.standing.forget(slots)
+
     def _call(self, call: Call[T]) -> tuple[Call[T], asyncio.Future[T]]:
         call.loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = call.loop.create_future()

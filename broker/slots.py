@@ -29,6 +29,11 @@ class Slots:
         self.woken += 1
         self.news.set()
 
+    def tell(self) -> None:
+        """Claims for slots that were freed are there."""
+        self.changed.set()
+        self.news.set()
+
     @property
     def free(self) -> int:
         return self.size - len(self.running)

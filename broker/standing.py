@@ -5,7 +5,7 @@ A claim that is made in the commit of what it waited for costs no commit of its 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,19 +14,27 @@ from .wakeups import Hint, TasksReady
 
 
 class Standing:
-    """Each stands once: it is taken by the first transaction that it stands for, and may be put back by nobody."""
+    """Each stands once: it is taken by the first transaction that it stands for, and may be put back by nobody.
+
+    Calls are added by the threads of their callers, and taken by the writer's.
+    """
 
     def __init__(self) -> None:
         self._for_ready: dict[str, Call[Any]] = {}
-        self._for_slots: dict[object, Call[Any]] = {}
+        self._for_slots: dict[object, deque[Call[Any]]] = {}
 
     def for_ready(self, slot: str, call: Call[Any]) -> None:
         """For tasks of this slot, in place of a call that stood there."""
         self._for_ready[slot] = call
 
     def for_slots(self, slots: object, call: Call[Any]) -> None:
-        """For slots that become free; the call gets their number as its first argument."""
-        self._for_slots[slots] = call
+        """For slots that become free, after the calls that stand for them already; the call gets their number as its
+        first argument."""
+        self._for_slots.setdefault(slots, deque()).append(call)
+
+    def forget(self, slots: object) -> None:
+        """Nobody stands for these slots any more."""
+        self._for_slots.pop(slots, None)
 
     def of_ready(self, hints: Iterable[Hint]) -> list[Call[Any]]:
         """Takes those that stand for what a transaction has made ready."""
@@ -39,13 +47,16 @@ class Standing:
         """Takes those that stand for the slots that these calls have freed."""
         if not self._for_slots:
             return []
-        found: list[Call[Any] | None] = []
+        found: list[Call[Any]] = []
         for slots, number in Counter(call.frees for call in calls if call.frees is not None and not call.error).items():
-            call = self._for_slots.pop(slots, None)
-            if call is not None:
-                call.args = (number, *call.args)
-                found.append(call)
-        return _wanted(found)
+            standing = self._for_slots.get(slots)
+            while standing:
+                call = standing.popleft()
+                if not call.abandoned():
+                    call.args = (number, *call.args)
+                    found.append(call)
+                    break
+        return found
 
 
 def _wanted(calls: Iterable[Call[Any] | None]) -> list[Call[Any]]:

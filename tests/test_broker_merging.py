@@ -209,6 +209,27 @@ async def test_a_claim_may_be_made_in_the_commit_that_frees_its_slot(opened: Ope
     assert store.status(waiting[2]) == "queued"
 
 
+async def test_the_next_commit_takes_the_next_claim_that_stands(opened: Opener) -> None:
+    database = opened()
+    store = Store(database)
+    running, waiting = [store.started() for _ in range(3)], [store.enqueue() for _ in range(3)]
+    slots = object()
+
+    def stand() -> asyncio.Future[list[Claim]]:
+        return database.take_when_free(slots, queue.release, queue.claim_so_many, "task", ["work"], "tests", 1e6)
+
+    gone, first, second, third = stand(), stand(), stand(), stand()
+    gone.cancel()
+    for claim in running[:2]:
+        await database.write_freeing(slots, queue.finish, claim, Action.SUCCEED)
+    assert [[claim.task_id for claim in await one] for one in (first, second)] == [[row["id"]] for row in waiting[:2]]
+    database.forget_free(slots)
+    await database.write_freeing(slots, queue.finish, running[2], Action.SUCCEED)
+    assert not third.done()
+    third.cancel()
+    assert store.status(waiting[2]) == "queued"
+
+
 async def test_a_claim_is_made_with_what_frees_its_slot_also_when_that_is_run_again(
     postgresql: Server, postgresql_url: str
 ) -> None:
