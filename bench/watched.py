@@ -53,17 +53,25 @@ class Watched:
             case "append":
                 await self._database.write(append, asked["conversation"], [Event(asked["text"])])
                 return {}
+            case "clients":
+                return self._clients()
             case _:
                 return self._status()
+
+    def _clients(self) -> JSON:
+        """What is asked again and again: while the server answers this it answers nobody else."""
+        return {
+            "connections": self._service.connections,
+            "cut_off": sum(self._database.measures.counts("cut_off").values()),
+            "resident": resident(),
+        }
 
     def _status(self) -> JSON:
         measures = self._database.measures
         return {
-            "connections": self._service.connections,
-            "cut_off": sum(measures.counts("cut_off").values()),
+            **self._clients(),
             "coroutines": len(asyncio.all_tasks()),
             "sockets": sockets(),
-            "resident": resident(),
             "threads": of_threads({one.native_id: one.name for one in threading.enumerate()}),
             "commits": sum(sum(one.counts) for one in measures.durations("commit").values()),
             "commit_seconds": sum(one.seconds for one in measures.durations("commit").values()),
