@@ -154,10 +154,11 @@ class Claims:
         try:
             with anyio.move_on_after(self._poll):
                 await slots.news.wait()
-            if not standing.done():
+            if not standing.done() and self._database.withdraw(slots.slot, standing):
                 return []
+            claims = await standing
             slots.woken -= 1  # by the commit that holds the claims; whatever else was heard is looked for
-            return standing.result()
+            return claims
         except Exception:
             log.exception("claiming failed, trying again")
             self._unreceived.append(owner)

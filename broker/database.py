@@ -146,6 +146,10 @@ class Database:
         self._writer.standing.for_ready(slot, call)
         return future
 
+    def withdraw(self, slot: str, future: asyncio.Future[Any]) -> bool:
+        """Takes back a call of `take_when_ready`. False when it is being run: await the future."""
+        return self._writer.standing.withdraw(slot, future)
+
     def take_when_free(
         self,
         slots: object,

@@ -27,6 +27,11 @@ class Standing:
         """For tasks of this slot, in place of a call that stood there."""
         self._for_ready[slot] = call
 
+    def withdraw(self, slot: str, future: object) -> bool:
+        """Takes back the call with this future; False when a transaction has taken it: its result is on its way."""
+        call = self._for_ready.get(slot)
+        return call is not None and call.future is future and self._for_ready.pop(slot, None) is call
+
     def for_slots(self, slots: object, call: Call[Any]) -> None:
         """For slots that become free, after the calls that stand for them already; the call gets their number as its
         first argument."""
@@ -36,15 +41,17 @@ class Standing:
         """Nobody stands for these slots any more."""
         self._for_slots.pop(slots, None)
 
-    def of_ready(self, hints: Iterable[Hint]) -> list[Call[Any]]:
-        """Takes those that stand for what a transaction has made ready."""
+    def taken(self, calls: Sequence[Call[Any]], hints: Iterable[Hint]) -> list[Call[Any]]:
+        """Takes those that stand for what a transaction with these calls has freed and made ready."""
+        return self._of_slots(calls) + self._of_ready(hints)
+
+    def _of_ready(self, hints: Iterable[Hint]) -> list[Call[Any]]:
         if not self._for_ready:
             return []
         slots = {hint.slot for hint in hints if isinstance(hint, TasksReady)}
         return _wanted([self._for_ready.pop(slot, None) for slot in slots])
 
-    def of_slots(self, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
-        """Takes those that stand for the slots that these calls have freed."""
+    def _of_slots(self, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
         if not self._for_slots:
             return []
         found: list[Call[Any]] = []

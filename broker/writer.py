@@ -119,8 +119,8 @@ class Writer:
                 self._fill(connection, calls)
             except _Written:
                 connection = self._carefully(calls)
-            for call in self.standing.of_slots(calls) + self.standing.of_ready(connection.hints):
-                calls.append(call)
+            calls += (taken := self.standing.taken(calls, connection.hints))
+            for call in taken:
                 self._in_savepoint(connection, call)
             self._commit(connection, calls)
         except Exception as error:
@@ -212,7 +212,7 @@ class Writer:
                 connection = self._transactions.begin()
                 left = self._merged(connection, calls)
                 done = [call for call in calls if call not in left]
-                claims += self.standing.of_slots(done)
+                claims += self.standing.taken(done, connection.hints)
                 self._commit_with(connection, done, claims)
             except Exception as error:
                 self._transactions.roll_back()
@@ -235,7 +235,7 @@ class Writer:
             try:
                 connection = self._transactions.begin()
                 call.result = call.function(connection, *call.args, **call.kwargs)
-                claims += (taken := self.standing.of_slots([call]))  # each is tried once
+                claims += (taken := self.standing.taken([call], connection.hints))  # each is tried once
                 self._commit_with(connection, [call], taken)
                 break
             except BaseException as error:

@@ -209,6 +209,25 @@ async def test_a_claim_may_be_made_in_the_commit_that_frees_its_slot(opened: Ope
     assert store.status(waiting[2]) == "queued"
 
 
+async def test_a_claim_is_made_in_the_commit_that_makes_its_task_ready(opened: Opener) -> None:
+    database = opened()
+    store = Store(database)
+
+    def stand() -> asyncio.Future[list[Claim]]:
+        return database.take_when_ready("task", queue.release, queue.claim, "task", ["work"], "tests", 1e6, 1)
+
+    standing = stand()
+    filed = store.enqueue(store.conversation())
+    assert not database.withdraw("task", standing), "it has been taken"
+    assert [claim.task_id for claim in await asyncio.wait_for(standing, 10)] == [filed["id"]]
+    standing = stand()
+    assert database.withdraw("task", standing)
+    waiting = store.enqueue()
+    assert store.status(waiting) == "queued"
+    assert not standing.done()
+    standing.cancel()
+
+
 async def test_the_next_commit_takes_the_next_claim_that_stands(opened: Opener) -> None:
     database = opened()
     store = Store(database)
