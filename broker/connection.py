@@ -133,7 +133,7 @@ class Connection:
             return []
         if statement.writes:
             self.written = True
-        self._cursor.execute(statement.sql(self._dialect), (statement.pick(given),))
+        self._cursor.execute(*statement.bind(self._dialect, given))
         return self._cursor.fetchall() if statement.returns else []
 
     def ask_bulk(self, statement: Bulk, given: Sequence[Mapping[str, Any]]) -> Answer:
@@ -142,7 +142,7 @@ class Connection:
             return Fetched(self.bulk(statement, given))
         if statement.writes:
             self.written = True
-        return self._send(statement.sql(self._dialect), (statement.pick(given),))
+        return self._send(*statement.bind(self._dialect, given))
 
     def insert_each(self, statement: Statement, in_bulk: Bulk, given: Sequence[Mapping[str, Any]]) -> None:
         """Inserts many rows, in the way that costs this database least."""

@@ -93,6 +93,10 @@ class Statement:
 def _binder(names: tuple[str, ...], constants: dict[str, Any]) -> Bind:
     """Puts values into the order of ``names``; in C where that is possible, because every statement comes here."""
     if constants:
+        first = next(place for place, name in enumerate(names) if name in constants)
+        if all(name in constants for name in names[first:]):  # LIMIT and OFFSET come last
+            pick, last = _binder(names[:first], {}), tuple(constants[name] for name in names[first:])
+            return lambda given: (*pick(given), *last)
         return lambda given: [constants[name] if name in constants else given[name] for name in names]
     match names:
         case ():
