@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, assert_never
 
@@ -140,7 +140,7 @@ class Asking:
             await self._telling(ModelAsked, model=model.name, step=journal.progress.step)
             reply: Reply | None = None
             try:
-                with anyio.CancelScope() if most is None else anyio.move_on_after(most - journal.spent().seconds):
+                with nullcontext() if most is None else anyio.move_on_after(most - journal.spent().seconds):
                     reply = await self._read(catalog, model, request)
             except ModelError as error:
                 seconds = time.monotonic() - began

@@ -219,8 +219,15 @@ class Journal(Transcript):
         self._flushed = what
         self._start_flushing(self._spawn)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything is written, or a write has failed."""
+        return not self._writing.locked() and not self._is_unwritten()
+
     async def settle(self) -> None:
         """Waits until everything is written, or a write has failed."""
+        if self.is_settled:
+            return
         async with self._writing:
             if self._failure is None:
                 await self._flush_once()

@@ -55,9 +55,8 @@ class DurableStore:
     async def finish(self, batch: Batch, outcome: Outcome) -> Verdict:
         self._run.over = True
         verdict: Verdict = "on"
-        try:
-            with anyio.CancelScope(shield=True):
-                verdict = await self._run.database.write_first(storage.finish_turn, self.ref, batch, outcome)
+        try:  # the journal has shielded it
+            verdict = await self._run.database.write_first(storage.finish_turn, self.ref, batch, outcome)
         finally:
             self._run.over = verdict != "on"
         return verdict

@@ -78,8 +78,9 @@ class TurnRuns:
         try:
             over = await self._go_on(run, opening, store, journal, arrivals, shortening)
         finally:
-            with anyio.CancelScope(shield=True):
-                await journal.settle()
+            if not journal.is_settled:
+                with anyio.CancelScope(shield=True):
+                    await journal.settle()
         ended = over == "finished" and run.claim.kind == "turn"
         is_long = ended and shortening.is_long()
         if ended:

@@ -121,7 +121,7 @@ def end(
     if row["webhook"] is not None:
         deliveries.file(conn, row)
     if row["kind"] == "turn":
-        turns.advance(conn, row["conversation_id"], idle=True)  # there is never another one
+        turns.go_on(conn, row["conversation_id"])
     else:
         if row["conversation_id"] is not None and (row["progress"] is not None or row["message"]):
             drop_deltas(conn, row["conversation_id"], row["id"])

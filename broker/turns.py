@@ -138,13 +138,24 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
     about = conn.one(CONVERSATION, {"id": conversation_id})
     if about is None:
         return
-    tenant, desk, agent, parent_task, unattended, limit, head, *_ = about
-    if parent_task is not None:
-        _tell_run(conn, conversation_id, str(parent_task))
-        return
+    if about[3] is not None:
+        _tell_run(conn, conversation_id, str(about[3]))
+    elif (following := _next(conn, conversation_id)) is not None:
+        _begin(conn, conversation_id, about, following)
+
+
+def go_on(conn: Connection, conversation_id: str) -> None:
+    """As `advance`, where a turn has just ended: there is never another live one, and it is no delegated run's."""
+    conn.publish(InputArrived(conversation_id))
     following = _next(conn, conversation_id)
-    if following is None:
-        return
+    about = None if following is None else conn.one(CONVERSATION, {"id": conversation_id})
+    if following is not None and about is not None:
+        _begin(conn, conversation_id, about, following)
+
+
+def _begin(conn: Connection, conversation_id: str, about: Row, following: Row) -> None:
+    """Gives an idle conversation's next input its turn."""
+    tenant, desk, agent, _, unattended, limit, head, *_ = about
     kind, response_id, target_id = following
     if kind == "notice" and unattended >= limit:
         return

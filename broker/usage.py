@@ -32,6 +32,16 @@ COUNT: Statement = Statement(
     .where(used.c.owner == p("owner"), used.c.hour == p("hour"), used.c.shard == p("shard"))
     .values({name: _columns[name] + p(name) for name in AMOUNTS})
 )
+COUNT_BOTH: Statement = Statement(  # of a conversation, which has no hours, and of a tenant, which has nothing else
+    sa.update(used)
+    .where(
+        used.c.owner.in_([p("conversation"), p("tenant")]), used.c.hour.in_([p("all"), p("hour")]), used.c.shard == 0
+    )
+    .values({name: _columns[name] + p(name) for name in AMOUNTS})
+)
+THERE: Statement = Statement(
+    sa.select(used.c.owner).where(used.c.owner == p("owner"), used.c.hour == p("hour"), used.c.shard == p("shard"))
+)
 FIRST: Statement = Statement(insert_row(UsageRow))
 SUM: Statement = Statement(
     sa.select(*(sa.func.sum(_columns[name]) for name in AMOUNTS)).where(
@@ -61,8 +71,20 @@ def count(conn: Connection, tenant: str, conversation_id: str, spent: Spending, 
     """Counts it for the conversation and, in this hour, for the tenant. Call it last in a commit. ``key`` spreads what
     is counted at once; give the id of what counts.
     """
-    _count(conn, f"conversation:{conversation_id}", 0, 0, spent)
-    _count_of_tenant(conn, tenant, spent, key)
+    conversation = f"conversation:{conversation_id}"
+    if conn.dialect != "sqlite":
+        _count(conn, conversation, 0, 0, spent)
+        _count_of_tenant(conn, tenant, spent, key)
+        return
+    hour, amounts = int(conn.wall() // HOUR), spent.amounts()
+    both = {"conversation": conversation, "all": 0, "tenant": f"tenant:{tenant}", "hour": hour}
+    if conn.changed(COUNT_BOTH, both | amounts) < 2:
+        for row in (
+            {"owner": conversation, "hour": 0, "shard": 0},
+            {"owner": both["tenant"], "hour": hour, "shard": 0},
+        ):
+            if conn.one(THERE, row) is None:
+                conn.run(FIRST, row | amounts)
 
 
 @operation
