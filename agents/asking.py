@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, assert_never
 
@@ -140,8 +140,11 @@ class Asking:
             await self._telling(ModelAsked, model=model.name, step=journal.progress.step)
             reply: Reply | None = None
             try:
-                with nullcontext() if most is None else anyio.move_on_after(most - journal.spent().seconds):
+                if most is None:
                     reply = await self._read(catalog, model, request)
+                else:
+                    with anyio.move_on_after(most - journal.spent().seconds):
+                        reply = await self._read(catalog, model, request)
             except ModelError as error:
                 seconds = time.monotonic() - began
                 step = journal.progress.step
@@ -174,7 +177,8 @@ class Asking:
                     case Reasoning():
                         journal.think(agent, event.body, model.name)
                     case ReplyDone():
-                        reply.done = replace(event, usage=self._team.priced(event.usage, model))
+                        usage = self._team.priced(event.usage, model)
+                        reply.done = event if usage is event.usage else replace(event, usage=usage)
                         if reply.calls:
                             reply.calls = self._with_own_ids(reply.calls)
                         return reply

@@ -99,7 +99,7 @@ class Journal(Transcript):
 
     def spent(self) -> Spending:
         """What this turn has used until now, the time since its last commit too."""
-        return replace(spent_by(self.progress, self.usage), seconds=self.progress.seconds + self._since())
+        return spent_by(self.progress, self.usage, more_seconds=self._since())
 
     def _since(self) -> float:
         return time.monotonic() - self._clock

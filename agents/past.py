@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic_core import from_json
@@ -74,7 +74,13 @@ class Past:
     def take_over(self, items: Sequence[StoredItem]) -> None:
         """A response has ended whose run has written these items, and all of them: as they would be read now."""
         bodies = [encoded(one.body) for one in items]
-        stored = [replace(one, body=from_json(body)) for one, body in zip(items, bodies, strict=True)]
+        stored = [
+            StoredItem(one.id, one.response_id, one.step, one.status, one.agent, from_json(body))
+            for one, body in zip(items, bodies, strict=True)
+        ]
+        if self._weighed == len(self.visible):
+            self._weighed += len(stored)
+            self._weight += sum(len(body.encode()) for body in bodies)
         self.extend(stored, counted=len(stored), size=sum(len(body) for body in bodies))
 
     def summarise(self, summary: Summary | None) -> None:

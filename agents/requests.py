@@ -119,4 +119,6 @@ def _settings(catalog: Catalog, request: JSON, choice: Choice) -> ModelSettings:
     if effort is not None:
         given["reasoning_effort"] = effort
     side_by_side = own.parallel_tool_calls if may_run_side_by_side(catalog, request) else False
+    if not given and (own.tool_choice, own.parallel_tool_calls) == (choice.mode, side_by_side):
+        return own
     return replace(own, tool_choice=choice.mode, parallel_tool_calls=side_by_side, **given)

@@ -63,7 +63,7 @@ class Progress:
     calls: dict[str, list[float]] = field(default_factory=dict[str, list[float]])  # call id -> when it began, and ended
 
 
-def spent_by(progress: Progress, usage: Usage) -> Spending:
+def spent_by(progress: Progress, usage: Usage, *, more_seconds: float = 0.0) -> Spending:
     """What a turn has used so far."""
     return Spending(
         model_calls=progress.model_calls,
@@ -72,7 +72,7 @@ def spent_by(progress: Progress, usage: Usage) -> Spending:
         cached_tokens=usage.cached_tokens,
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        seconds=progress.seconds,
+        seconds=progress.seconds + more_seconds,
         cost=usage.cost,
     )
 

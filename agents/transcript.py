@@ -269,6 +269,11 @@ class Transcript:
             output = [wire_item(one.id, one.body, one.status, one.agent) for one in own]
         return response_body(self.about, outcome, output, self.usage)
 
+    def hand_over(self) -> None:
+        """The response has ended, and all of it is stored: its items belong to the past."""
+        self.past.take_over(self.items)
+        self.items = []
+
     def required_input(self) -> tuple[JSON, ...]:
         """Stubs of what the client is to send: outputs of the calls that it runs, answers to what it was asked."""
         return tuple(self.owed.open.values())

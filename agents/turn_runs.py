@@ -82,9 +82,9 @@ class TurnRuns:
                 with anyio.CancelScope(shield=True):
                     await journal.settle()
         ended = over == "finished" and run.claim.kind == "turn"
-        is_long = ended and shortening.is_long()
         if ended:
-            opened.past.take_over(journal.items)
+            journal.hand_over()
+        is_long = ended and shortening.is_long()
         self._pasts.keep(store.ref.conversation_id, opened.past)
         if is_long:
             await shortening.file()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from operator import add, attrgetter, sub
 from typing import Any, Final, Literal, TypeAlias
 
 Window: TypeAlias = Literal["hour", "day", "month"]
@@ -35,20 +36,22 @@ class Spending:
 
     def amounts(self) -> dict[str, Any]:
         """By name."""
-        return {name: getattr(self, name) for name in AMOUNTS}
+        return dict(zip(AMOUNTS, _all_of(self), strict=True))
 
     def __add__(self, other: Spending) -> Spending:
-        return Spending(**{name: getattr(self, name) + getattr(other, name) for name in AMOUNTS})
+        return Spending(**dict(zip(AMOUNTS, map(add, _all_of(self), _all_of(other)), strict=True)))
 
     def __sub__(self, other: Spending) -> Spending:
-        return Spending(**{name: getattr(self, name) - getattr(other, name) for name in AMOUNTS})
+        return Spending(**dict(zip(AMOUNTS, map(sub, _all_of(self), _all_of(other)), strict=True)))
 
     def __bool__(self) -> bool:
         """Whether anything but time was used."""
-        return any(getattr(self, name) for name in AMOUNTS if name != "seconds")
+        return any(_but_time(self))
 
 
 AMOUNTS: Final = tuple(one.name for one in fields(Spending))
+_all_of: Final = attrgetter(*AMOUNTS)
+_but_time: Final = attrgetter(*(name for name in AMOUNTS if name != "seconds"))
 
 
 def window_of(window: Window, at: float) -> tuple[int, int]:

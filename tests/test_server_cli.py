@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import json
 import os
 import pty
@@ -23,6 +24,7 @@ from typing import Any
 import pytest
 
 from frontdesk.server.cli import main
+from frontdesk.server.commands import NEW_OBJECTS, settle_memory
 from frontdesk.tests import forked
 
 PROGRAM = [sys.executable, "-c", "from frontdesk.server.cli import main; main()"]
@@ -419,3 +421,14 @@ def free_port() -> int:
     with sockets.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def test_what_a_process_has_loaded_is_not_searched_for_garbage_again() -> None:
+    before = gc.get_threshold()
+    try:
+        settle_memory()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] == NEW_OBJECTS
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
