@@ -48,10 +48,9 @@ def create_task(conn: Connection, ref: Ref, batch: Batch, slot: Slot, wanted: Wa
         batch = batch.written()
     request = wanted.request
     created_by = f"{ref.response_id}/{wanted.call_id}"
-    task = rows.by_creator(conn, created_by)
-    twin, unique = None, False
-    if task is None and not wanted.again:
-        twin = rows.live_twin(conn, ref.conversation_id, queue.fingerprint(request.name, request.arguments))
+    alike = None if wanted.again else queue.fingerprint(request.name, request.arguments)
+    task, twin = rows.made_or_twin(conn, created_by, ref.conversation_id, alike)
+    unique = False
     if task is None and twin is None:
         try:
             quotas.check_task(conn, ref.claim.tenant)

@@ -40,6 +40,18 @@ class Fetched:
         return self._rows
 
 
+class Foreseen:
+    """An answer that is asked for when it is read."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Callable[[], list[Row]]) -> None:
+        self._ask = ask
+
+    def rows(self) -> list[Row]:
+        return self._ask()
+
+
 class Connection:
     """One transaction on one connection. It is valid only while the function runs."""
 
@@ -105,6 +117,13 @@ class Connection:
         if statement.writes:
             self.written = True
         return self._send(*statement.bind(self._dialect, given or {}))
+
+    def foresee(self, statement: Statement, given: Mapping[str, Any] | None = None) -> Answer:
+        """As `ask`, for what is read once and only perhaps: where a statement is no trip it is run when it is read, so
+        nothing that changes its answer may come between."""
+        if self._send is None:
+            return Foreseen(lambda: self.all(statement, given))
+        return self.ask(statement, given)
 
     def run(self, statement: Statement, given: Mapping[str, Any] | None = None) -> None:
         """Runs a statement whose answer nobody needs. It may fail as late as at the commit, which then keeps

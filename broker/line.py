@@ -120,10 +120,11 @@ def join(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
 
 def place_of(conn: Connection, row: dict[str, Any]) -> int:
     """The place of a task that joins the line; a task that is there already keeps its own."""
-    head = conn.one(HEAD, row)
-    last = None if head is None else conn.one(LAST, row)
+    heads, lasts, make_known = conn.ask(HEAD, row), conn.foresee(LAST, row), ask_known(conn, row["queue"])
+    head = next(iter(heads.rows()), None)
+    last = None if head is None else next(iter(lasts.rows()), None)
     if head is None:
-        ask_known(conn, row["queue"])()
+        make_known()
     else:
         ask_flows(conn, row["slot"], row["queue"], row["tenant"])()
     return place_behind(conn, row, None if head is None else int(head[0]), None if last is None else last[0])
@@ -142,7 +143,7 @@ def ask_known(conn: Connection, queue: str) -> Callable[[], None]:
     """Asks whether the queue is known; what is returned waits for that, and makes it known."""
     if not queue:
         return lambda: None
-    answer = conn.ask(KNOWN, {"name": queue})
+    answer = conn.foresee(KNOWN, {"name": queue})
 
     def make_known() -> None:
         if not answer.rows():

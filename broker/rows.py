@@ -147,10 +147,17 @@ def by_unique_key(conn: Connection, tenant: str, unique_key: str) -> TaskRow | N
     return None
 
 
-def live_twin(conn: Connection, conversation_id: str, fingerprint: str) -> TaskRow | None:
-    """A live task of the conversation with the same name and arguments."""
-    row = conn.one(TWIN, {"conversation_id": conversation_id, "fingerprint": fingerprint})
-    return None if row is None else as_dict(row)
+def made_or_twin(
+    conn: Connection, created_by: str, conversation_id: str, fingerprint: str | None
+) -> tuple[TaskRow | None, TaskRow | None]:
+    """The task that this creator has made; without one, a live task of the conversation with this fingerprint."""
+    made = conn.ask(BY_CREATOR, {"created_by": created_by})
+    twins = conn.foresee(TWIN, {"conversation_id": conversation_id, "fingerprint": fingerprint})
+    if found := made.rows():
+        return as_dict(found[0]), None
+    if fingerprint is None or not (found := twins.rows()):
+        return None, None
+    return None, as_dict(found[0])
 
 
 def lock_conversations(conn: Connection, ids: Collection[str | None]) -> None:

@@ -85,12 +85,14 @@ def test_labels_have_no_gaps_and_no_doubles_when_many_file_at_once(opened: Calla
 
 def test_a_live_twin_is_found_until_it_has_ended(store: Store) -> None:
     conversation = store.conversation()
-    row = store.enqueue(conversation, arguments={"n": 1})
+    row = store.enqueue(conversation, arguments={"n": 1}, created_by="me")
     prints = [queue.fingerprint("work", {"n": number}) for number in (1, 2)]
-    assert store.see(rows.live_twin, conversation, prints[0]) == row
-    assert store.see(rows.live_twin, conversation, prints[1]) is None
+    assert store.see(rows.made_or_twin, "another", conversation, prints[0]) == (None, row)
+    assert store.see(rows.made_or_twin, "another", conversation, prints[1]) == (None, None)
+    assert store.see(rows.made_or_twin, "another", conversation, None) == (None, None)
+    assert store.see(rows.made_or_twin, "me", conversation, prints[0]) == (row, None)
     store.finish(store.claim_one())
-    assert store.see(rows.live_twin, conversation, prints[0]) is None
+    assert store.see(rows.made_or_twin, "another", conversation, prints[0]) == (None, None)
 
 
 def test_what_one_function_files_is_claimed_in_that_order(store: Store) -> None:

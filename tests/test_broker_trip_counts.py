@@ -9,7 +9,9 @@ import pytest
 
 from frontdesk.agents.filing import file_task
 from frontdesk.broker import queue
+from frontdesk.broker.connection import Connection, Row
 from frontdesk.broker.database import Database
+from frontdesk.broker.line import KNOWN, MAKE_KNOWN
 from frontdesk.broker.rows import Claim
 from frontdesk.broker.trips import Trips
 from frontdesk.tasks.request import TaskRequest
@@ -76,3 +78,22 @@ def test_claims_of_several_conversations_take_no_more(store: Store, trips: list[
     spent(trips)
     assert len(store.claim(AT_ONCE)) == AT_ONCE - 1
     assert spent(trips) == 2
+
+
+def test_a_place_in_an_empty_line_is_found_in_one_trip(store: Store, trips: list[None]) -> None:
+    store.enqueue()
+    assert spent(trips) == 2
+    assert store.status(store.enqueue()) == "queued"
+
+
+def test_what_is_foreseen_is_run_when_it_is_read_where_it_is_no_trip(sqlite_url: str) -> None:
+    database = Database.open(sqlite_url)
+    store = Store(database)
+
+    def look(conn: Connection) -> tuple[list[Row], list[Row]]:
+        at_once, later = conn.ask(KNOWN, {"name": "q"}), conn.foresee(KNOWN, {"name": "q"})
+        conn.run(MAKE_KNOWN, {"name": "q"})
+        return at_once.rows(), later.rows()
+
+    assert store.do(look) == ([], [(0,)])
+    database.close()
