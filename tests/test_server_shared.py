@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+from frontdesk.broker.database import Database
 from frontdesk.broker.wakeups import Events
+from frontdesk.server.auth import Principal
 from frontdesk.server.follow import Follower, Follows
 from frontdesk.server.ready import BURST, PIECE, ready
+from frontdesk.server.service import Service
 from frontdesk.server.shared import Latest, send_shared
 from frontdesk.server.websocket import framed
+from frontdesk.tests.fakes.hand_worker import HandWorker
 
 X = "conv_x"
 
@@ -88,6 +93,14 @@ def test_it_is_made_once_for_those_who_stand_at_one_place() -> None:
     assert other != first
     assert latest.of([*SMALL[:1]], 4) != other
     assert latest.of([], 4) is None
+
+
+def test_all_clients_of_a_server_have_the_same(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/desk.db", durable=False)
+    service = Service(HandWorker(database).desk, database)
+    one, other = (service.session(Principal(tenant=tenant)) for tenant in ("a", "b"))
+    assert one.latest is other.latest
+    database.close()
 
 
 def test_what_is_too_much_for_one_write_goes_another_way() -> None:
