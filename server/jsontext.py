@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from math import isfinite
 from typing import Any, Final, cast
 
 from pydantic_core import from_json
@@ -12,6 +11,7 @@ from .errors import InvalidJSON, InvalidRequest, MessageTooLarge
 from .limits import Limits
 
 NO_LIMITS: Final = Limits()
+CONTAINERS: Final = (dict, list)
 
 
 def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
         raise InvalidJSON(f"this is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidRequest('a message is a JSON object with a "type"')
-    found = cast(dict[str, Any], value)
+    found = cast("dict[str, Any]", value)
     _check_nesting(found, limits.depth)
     return found
 
@@ -46,17 +46,20 @@ def _check_nesting(value: dict[str, Any], depth: int) -> None:
     """Raises InvalidJSON when containers lie deeper than ``depth``, or when a number has overflowed to infinity."""
     level: list[Any] = [value]
     for _ in range(depth):
-        level = [inner for outer in level for inner in _inside(outer) if _is_container(inner)]
+        level = _inside(level)
         if not level:
             return
     raise InvalidJSON(f"JSON nested deeper than {depth} levels")
 
 
-def _inside(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return outer.values() if isinstance(outer, dict) else outer
-
-
-def _is_container(value: Any) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidJSON("a number is too large for JSON's usual range")
-    return isinstance(value, dict | list)
+def _inside(level: list[Any]) -> list[Any]:
+    """The containers that lie in these."""
+    found: list[Any] = []
+    for outer in level:
+        held = cast("dict[str, Any]", outer).values() if isinstance(outer, dict) else cast("list[Any]", outer)
+        for value in held:
+            if isinstance(value, CONTAINERS):
+                found.append(value)
+            elif isinstance(value, float) and not isfinite(value):
+                raise InvalidJSON("a number is too large for JSON's usual range")
+    return found
