@@ -5,7 +5,11 @@ costs a few trips, and the server works while the next statement is made. This i
 ``psycopg.pq``: a statement costs a quarter of what a cursor of psycopg's does.
 
 What fails fails where its answer is first waited for, at the latest at the commit, which then has done nothing: after a
-failed statement the server passes over everything up to the next synchronisation.
+failed statement the server passes over everything up to the next synchronisation, and from there on refuses everything
+until the transaction is ended.
+
+Nothing reaches the server without a synchronisation behind it. Else it would wait for the rest without any timeout, and
+a process that is stopped at that moment would keep its locks from the others for as long as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from psycopg.pq import ExecStatus, TransactionStatus
 PREPARED: Final = 1000  # statements that a connection keeps ready, at most
 OUTSTANDING: Final = 200  # statements that are sent before their answers are read
 MUCH: Final = 1000  # bytes with which the server may as well begin; less goes with what follows
+GATHERED: Final = 8000  # bytes at most that are: libpq sends from 8192 on
+AROUND: Final = 100  # bytes of the protocol around one statement
 FLOAT: Final = 701  # the type's number; all else is given as text, whose type the statement says
 BEGIN: Final = "BEGIN"
 NAME: Final = "SELECT pg_current_xact_id()::text, extract(epoch FROM clock_timestamp())::float8"
@@ -82,6 +88,8 @@ class Trips:
         self._waiting: deque[Answer] = deque()
         self._last: Answer | None = None
         self._begun: Answer | None = None
+        self._gathered = 0  # bytes that have no synchronisation behind them yet
+        self._synchronising = 0  # synchronisations that the server has not answered
         self._unsent = False  # whether something could not be handed to the network yet
 
     # --- as a cursor
@@ -103,14 +111,16 @@ class Trips:
             name = self._prepared[key] = b"f%d" % next(self._numbers)
             self._waiting.append(Answer(self, key))
             self._libpq.send_prepare(name, _numbered(sql), key[1])
+            self._gathered += len(sql)
         answer = self._last = Answer(self)
         self._waiting.append(answer)
         if name is None:
             self._libpq.send_query_params(sql.encode() if values is None else _numbered(sql), given, key[1])
         else:
             self._libpq.send_query_prepared(name, given)
-        if size >= MUCH:
-            self._unsent = bool(self._libpq.flush())
+        self._gathered += size + AROUND
+        if size >= MUCH or self._gathered >= GATHERED:
+            self._synchronise()
         return answer
 
     def execute(self, sql: str, values: Sequence[Any] | None = None) -> None:
@@ -171,17 +181,21 @@ class Trips:
         try:
             self.settle()
         except psycopg.Error as error:
-            if not ended.is_there:
+            if not ended.is_there or _undone(ended):
                 raise
             log.warning("others were not notified of a commit, they find it when they look: %s", error)
-        if ended.result().command_status == b"ROLLBACK":
+        if _undone(ended):
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed, and nothing was kept")
 
     def rollback(self) -> None:
         """Undoes what was sent. Raises psycopg.Error."""
-        with contextlib.suppress(psycopg.Error):
-            self.settle()  # whatever failed is undone
-        self.send("ROLLBACK").result()
+        ended: Answer | None = None
+        with contextlib.suppress(psycopg.Error):  # whatever failed is undone
+            if self._waiting:
+                self._synchronise()
+            ended = self.send("ROLLBACK")
+            self.settle()
+        (ended or self.send("ROLLBACK")).result()
 
     def close(self) -> None:
         self._waiting.clear()
@@ -193,12 +207,15 @@ class Trips:
         """Waits for the answers to everything that was sent. Raises psycopg.Error for the first that failed."""
         if not self._waiting:
             return
-        waiting, libpq, failed = self._waiting, self._libpq, None
-        libpq.pipeline_sync()
-        self._unsent = bool(libpq.flush())
-        while (result := self._next()) is None or result.status != ExecStatus.PIPELINE_SYNC:
+        waiting, failed = self._waiting, None
+        self._synchronise()
+        while self._synchronising:
+            result = self._next()
             if result is None:
                 continue  # the end of a statement's results
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                self._synchronising -= 1
+                continue
             if not waiting:  # said by a server that ends the connection; that it is gone comes next
                 failed = failed or result
                 continue
@@ -210,9 +227,16 @@ class Trips:
                 del self._prepared[answer.prepares]
             if failed is None:
                 failed = result
-        libpq.exit_pipeline_mode()
+        self._libpq.exit_pipeline_mode()
         if failed is not None:
             raise psycopg.errors.error_from_result(failed)
+
+    def _synchronise(self) -> None:
+        """Has the server run what was sent; nothing is waited for."""
+        self._libpq.pipeline_sync()
+        self._synchronising += 1
+        self._gathered = 0
+        self._unsent = bool(self._libpq.flush())
 
     def _next(self) -> Any:
         """libpq's next result, or None between those of two statements. Raises psycopg.OperationalError."""
@@ -231,6 +255,11 @@ class Trips:
         """The rows of a result."""
         self._reader.set_pgresult(result)
         return self._reader.load_rows(0, result.ntuples, tuple)
+
+
+def _undone(ended: Answer) -> bool:
+    """Whether a commit was answered with a rollback: a statement before it had failed."""
+    return bool(ended.result().command_status == b"ROLLBACK")
 
 
 def _numbered(sql: str) -> bytes:

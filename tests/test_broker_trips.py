@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 
 import psycopg
@@ -190,12 +191,62 @@ def test_nobody_is_notified_of_a_commit_that_fails(trips: Trips, postgresql_url:
 def test_a_connection_that_is_ended_after_all_answers_is_lost_and_nothing_else(
     trips: Trips, postgresql_url: str
 ) -> None:
-    pid = trips.connection.info.backend_pid
+    pid, socket = trips.connection.info.backend_pid, trips.connection.fileno()
     trips.begin()
     answer = trips.send("SELECT %s::text", ("x" * MUCH,))  # so much that the server has it now
+    assert select.select([socket], [], [], 30)[0], "it has not answered"
     with psycopg.connect(postgresql_url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))  # returns when it has ended
     with pytest.raises(psycopg.OperationalError):
         trips.settle()
     assert trips.closed
     assert answer.is_there
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 2 * MUCH), (150, 10)], ids=["one long", "many short"])
+def test_a_process_that_stops_between_two_statements_keeps_its_locks_from_others_for_no_longer_than_it_may(
+    trips: Trips, postgresql_url: str, count: int, length: int
+) -> None:
+    trips.connection.execute("SET idle_in_transaction_session_timeout = '100ms'")
+    trips.begin()
+    trips.execute("SELECT pg_advisory_xact_lock(1)")
+    for number in range(count):
+        note(trips, f"{number:0{length}}")  # the server has this, or the first of them, and hears nothing more
+    with psycopg.connect(postgresql_url, autocommit=True) as other:
+        other.execute("SET lock_timeout = '30s'")
+        other.execute("SELECT pg_advisory_lock(1)")  # returns when the server has given up the one that is stopped
+    with pytest.raises(psycopg.OperationalError):
+        trips.settle()
+    assert trips.closed
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_statement_that_fails_before_a_long_one_fails_the_commit_with_its_own_error(trips: Trips, more: bool) -> None:
+    trips.begin()
+    note(trips, "a")
+    note(trips, "a")
+    note(trips, "b" * MUCH)  # the server has begun with all three
+    if more:
+        note(trips, "c")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        trips.commit(("here", "told"))
+    assert trips.in_transaction == more, "a commit that is reached ends the transaction"
+    if more:
+        trips.rollback()
+    trips.begin()
+    note(trips, "a")
+    trips.commit()
+    assert notes(trips) == ["a"]
+
+
+@pytest.mark.parametrize("outstanding", [0, OUTSTANDING])
+def test_a_transaction_is_undone_whatever_of_it_has_failed(trips: Trips, outstanding: int) -> None:
+    for _ in range(2):
+        trips.begin()
+        note(trips, "a")
+        note(trips, "a")
+        while len(trips._waiting) < outstanding:  # pyright: ignore[reportPrivateUsage]
+            trips.send("SELECT 1", ())
+        trips.rollback()
+        assert not trips.in_transaction
+    assert notes(trips) == []
