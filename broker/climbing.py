@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from ..tasks.states import Status
 from .connection import Connection
+from .events import count_on
 from .rows import TaskRow
 from .statements import Statement, p, table, word
 from .tables import Conversation, InboxEntry
@@ -31,12 +32,6 @@ UNREAD: Statement = Statement(
 LOCK_ABOVE: Statement = Statement(  # a conversation and a task are locked by now that may come after it
     sa.select(conversation.c.id).where(conversation.c.id == p("id")).with_for_update(nowait=True)
 )
-COUNT: Statement = Statement(
-    sa.update(conversation)
-    .where(conversation.c.id == p("id"))
-    .values(last_input=conversation.c.last_input + 1)
-    .returning(conversation.c.last_input)
-)
 MOVE: Statement = Statement(
     sa.update(entry)
     .where(entry.c.conversation_id == p("id"), entry.c.number == p("number"))
@@ -54,12 +49,12 @@ def climb(conn: Connection, conversation_id: str, run: TaskRow) -> str | None:
     if not unread or conn.one(LOCK_ABOVE, {"id": above}) is None:
         return None
     for number, payload in unread:
-        counted = conn.one(COUNT, {"id": above})
+        counted = count_on(conn, above, inputs=1)
         assert counted is not None, "it was locked just now"
         told = to_json(_named(run, from_json(payload))).decode()
         conn.run(
             MOVE,
-            {"id": conversation_id, "number": number, "above": above, "counted": int(counted[0]), "payload": told},
+            {"id": conversation_id, "number": number, "above": above, "counted": counted[2], "payload": told},
         )
     return str(above)
 
