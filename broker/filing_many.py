@@ -43,6 +43,8 @@ INSERT: Final = insert_all(Task, rows.COLUMNS)
 def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     """What came of each call of a function that is called as `filing.file` is, for conversations of its tenant."""
     wanted: list[tuple[TaskRequest, Origin]] = [(args[0], args[1]) for args, _ in calls]
+    if not any(_is_plain(request) for request, _ in wanted):
+        return [ALONE] * len(wanted)
     of = {origin.conversation_id for _, origin in wanted if origin.conversation_id is not None}
     owning = conn.ask_bulk(OWNERS, ids(list(of)))
     made = [origin.created_by for _, origin in wanted if origin.created_by is not None]

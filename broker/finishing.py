@@ -49,6 +49,8 @@ DROP_DELTAS: Final = Bulk(
 def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     """What came of each call of `queue.finish`."""
     claims: list[Claim] = [args[0] for args, _ in calls]
+    if not any(map(_is_plain, claims)):
+        return [ALONE] * len(claims)
     locked = lock_conversations(conn, {claim.conversation_id for claim in claims})
     named = ids([claim.task_id for claim in claims])
     holding, awaiting = conn.ask_bulk(HELD, named), conn.ask_bulk(AWAITED, named)  # a park locks the tasks that it adds
@@ -61,7 +63,7 @@ def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     for args, options in calls:
         claim, action = args
         held = found.pop(claim.task_id, None)  # for one call: after it, the task has ended
-        if claim.task_id in awaited or claim.kind != "function" or claim.concurrency_key is not None:
+        if claim.task_id in awaited or not _is_plain(claim):
             outcomes.append(ALONE)
         elif held is None or held[0] != Status.RUNNING or held[1] != claim.epoch:
             outcomes.append(Error(LeaseLost(claim.task_id, claim.epoch)))
@@ -77,6 +79,10 @@ def finish_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     conn.bulk(DROP_DELTAS, [row for row in ended if row["conversation_id"] and row["had_progress"]])
     finished_each(conn, ended, living)
     return outcomes
+
+
+def _is_plain(claim: Claim) -> bool:
+    return claim.kind == "function" and claim.concurrency_key is None
 
 
 def _ended(

@@ -68,3 +68,10 @@ class Standing:
 
 def _wanted(calls: Iterable[Call[Any] | None]) -> list[Call[Any]]:
     return [call for call in calls if call is not None and not call.abandoned()]
+
+
+def tried(claims: Iterable[Call[Any]]) -> None:
+    """The transaction of these claims was lost. They are not made again, because others may stand for the same slots:
+    whoever stood for them looks."""
+    for claim in claims:
+        claim.error, claim.result = None, []

@@ -25,6 +25,10 @@ class TransactionLost(Exception):
     """The transaction is gone, with everything in it."""
 
 
+class Written(Exception):
+    """A function raised after it had written, and there is no savepoint to go back to."""
+
+
 class CommitUnknown(Exception):
     """Whether a transaction was kept cannot be known."""
 

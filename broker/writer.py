@@ -28,8 +28,8 @@ from .failpoints import Failpoint
 from .measures import Measures
 from .merging import many_form, settled
 from .posts import gathered
-from .standing import Standing
-from .transactions import CommitUnknown, TransactionLost, Transactions
+from .standing import Standing, tried
+from .transactions import CommitUnknown, TransactionLost, Transactions, Written
 from .wakeups import Hint, Hub
 
 log = logging.getLogger("frontdesk.writer")
@@ -114,23 +114,26 @@ class Writer:
             for call in calls:
                 call.failed(self._engine.translate(error), error)
             return
+        claims: list[Call[Any]] = []
         try:
             try:
                 self._fill(connection, calls)
-            except _Written:
+            except Written:
                 connection = self._carefully(calls)
-            calls += (taken := self.standing.taken(calls, connection.hints))
-            for call in taken:
-                self._in_savepoint(connection, call)
-            self._commit(connection, calls)
+            claims += self.standing.taken(calls, connection.hints)
+            for claim in claims:
+                self._in_savepoint(connection, claim)
+            self._commit(connection, [*calls, *claims])
         except Exception as error:
             self._transactions.roll_back()
             log.info("a transaction of %d functions was lost, running them one by one: %s", len(calls), error)
+            tried(claims)
             for call in list(calls):
                 calls += self._alone(call)
+        calls += claims
 
     def _fill(self, connection: Connection, calls: list[Call[Any]]) -> None:
-        """Runs functions in the transaction until none is waiting, or it is full. Raises TransactionLost, _Written."""
+        """Runs functions in the transaction until none is waiting, or it is full. Raises TransactionLost, Written."""
         until = time.monotonic() + GROUP_SECONDS
         run = self._in_savepoint if self._careful else self._without_savepoint
         batch = list(calls)
@@ -146,7 +149,7 @@ class Writer:
         self._careful = max(0, self._careful - 1)
 
     def _merged(self, connection: Connection, calls: list[Call[Any]]) -> list[Call[Any]]:
-        """Runs calls of one function as one; those that must be run by themselves. Raises TransactionLost, _Written."""
+        """Runs calls of one function as one; those that must be run by themselves. Raises TransactionLost, Written."""
         many = many_form(calls[0].function)
         assert many is not None
         kept = len(connection.hints)
@@ -157,7 +160,7 @@ class Writer:
             if not self._transactions.going_on or self._engine.may_be_repeated(error):
                 raise TransactionLost from error
             if connection.written:
-                raise _Written from error
+                raise Written from error
             del connection.hints[kept:]
             return calls
         return [
@@ -174,7 +177,7 @@ class Writer:
         return connection
 
     def _without_savepoint(self, connection: Connection, call: Call[Any]) -> None:
-        """Runs a function that must not fail after it has written. Raises _Written when it does."""
+        """Runs a function that must not fail after it has written. Raises Written when it does."""
         kept = len(connection.hints)
         connection.renewed()
         try:
@@ -183,7 +186,7 @@ class Writer:
             if not self._transactions.going_on or self._engine.may_be_repeated(error):
                 raise TransactionLost from error
             if connection.written:
-                raise _Written from error
+                raise Written from error
             del connection.hints[kept:]
             call.failed(self._engine.translate(error), error)
 
@@ -231,23 +234,23 @@ class Writer:
         """Runs one function in a transaction of its own, again where that can help; the claims that came with it."""
         claims: list[Call[Any]] = []
         for again in range(REPEATS):
-            call.error, call.result = None, None
+            call.error, call.result, taken = None, None, list[Call[Any]]()
             try:
                 connection = self._transactions.begin()
                 call.result = call.function(connection, *call.args, **call.kwargs)
-                claims += (taken := self.standing.taken([call], connection.hints))  # each is tried once
+                claims += (taken := self.standing.taken([call], connection.hints))  # each once: it may be what fails
                 self._commit_with(connection, [call], taken)
                 break
             except BaseException as error:
                 lost = isinstance(error, TransactionLost) or self._transactions.lost
                 self._transactions.roll_back()
-                if isinstance(error, CommitUnknown):
+                if unknown := isinstance(error, CommitUnknown):
                     error = error.error
                 call.failed(self._engine.translate(error), error)
                 if lost:
                     if again == REPEATS - 1 or not self._transactions.reconnected():
                         break
-                elif not self._engine.may_be_repeated(error):
+                elif unknown or not (taken or self._engine.may_be_repeated(error)):
                     break
                 else:
                     time.sleep(random.uniform(0, REPEAT_PAUSE))  # whoever was in the way is at its end
@@ -256,6 +259,8 @@ class Writer:
     def _commit_with(self, connection: Connection, calls: list[Call[Any]], claims: list[Call[Any]]) -> None:
         """Runs claims in the transaction and commits it. When it fails, nothing has been claimed. Raises CommitUnknown
         when that cannot be known."""
+        if not calls:
+            return self._transactions.roll_back()  # nothing was written
         try:
             for claim in claims:
                 claim.result = claim.function(connection, *claim.args, **claim.kwargs)
@@ -265,8 +270,7 @@ class Writer:
                 claim.failed(error)
             raise CommitUnknown(error) from error
         except Exception:
-            for claim in claims:
-                claim.result = []
+            tried(claims)
             raise
 
     def _commit(self, connection: Connection, calls: list[Call[Any]]) -> None:
@@ -294,7 +298,3 @@ class Writer:
                 self.neighbours.tell(hints)
         except Exception:
             log.exception("listeners were not woken; they find what was committed when they look")
-
-
-class _Written(Exception):
-    """A function raised after it had written, and there is no savepoint to go back to."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frontdesk.agents.filing import file_task
-from frontdesk.broker import filing_many, finishing, queue, telling
+from frontdesk.broker import climbing, events, filing_many, finishing, notices, queue, telling
 from frontdesk.broker.bulk import FEW, Bulk
 from frontdesk.broker.calls import Call
 from frontdesk.broker.calls_waiting import Waiting
@@ -279,6 +279,70 @@ async def test_a_claim_is_made_with_what_frees_its_slot_also_when_that_is_run_ag
     assert runs == [first.task_id] * 2 + [second.task_id] * 2
     assert [store.status(one) for one in (first, second)] == ["succeeded"] * 2
     assert [store.status(one) for one in waiting] == ["running", "queued"]
+    database.close()
+
+
+async def test_for_one_slot_one_claim_is_made_also_when_its_transaction_is_lost(opened: Opener) -> None:
+    database = opened()
+    store = Store(database)
+    running, waiting = store.started(), [store.enqueue() for _ in range(3)]
+    slots, made = object(), list[int]()
+
+    def claiming(conn: Connection, number: int) -> list[Claim]:
+        made.append(number)
+        found = queue.claim_so_many(conn, number, "task", ["work"], "tests", 1e6)
+        if len(made) == 1:
+            conn.script("ROLLBACK")
+            raise OSError("the transaction is gone")
+        return found
+
+    first, second = (database.take_when_free(slots, queue.release, claiming) for _ in range(2))
+    await database.write_freeing(slots, queue.finish, running, Action.SUCCEED)
+    assert await first == [], "whoever stood for it looks again"
+    assert [claim.task_id for claim in await second] == [waiting[0]["id"]]
+    assert [store.status(one) for one in waiting] == ["running", "queued", "queued"]
+
+
+async def test_a_claim_that_fails_costs_no_run_its_end(opened: Opener) -> None:
+    database = opened()
+    store = Store(database)
+    running, waiting = [store.started() for _ in range(2)], store.enqueue()
+    slots = object()
+
+    def claiming(conn: Connection, number: int) -> list[Claim]:
+        queue.claim_so_many(conn, number, "task", ["work"], "tests", 1e6)
+        raise ValueError("a mistake of ours")
+
+    standing = [database.take_when_free(slots, queue.release, claiming) for _ in range(2)]
+    for claim in running:
+        await database.write_freeing(slots, queue.finish, claim, Action.SUCCEED, result="1")
+    assert [store.status(claim) for claim in running] == ["succeeded"] * 2
+    assert store.status(waiting) == "queued"
+    for one in standing:
+        assert one.done()
+        assert isinstance(one.exception(), ValueError) or one.result() == [], "it looks again, and meets it there"
+
+
+def test_a_transaction_knows_how_far_what_it_holds_has_counted(postgresql_url: str) -> None:
+    database = Database.open(postgresql_url)
+    store = Store(database)
+    above = store.conversation()
+    below = store.conversation(parent_task="task_of_the_run")
+
+    def known(conn: Connection) -> list[object]:
+        telling.lock_conversations(conn, [above, below])()
+        found: list[object] = [conn.holds[above]]
+        events.count_on(conn, above, events=1)
+        found.append(conn.holds[above])
+        telling.count_each(conn, [(above, 2, 1, 0)])()
+        found.append(conn.holds[above])
+        notices.put(conn, below, "task_1", {"task": {"id": "task_1", "label": "T1"}}, "notice")
+        climbing.climb(conn, below, {"conversation_id": above, "status": "succeeded", "id": "run", "label": "T2"})
+        return [*found, conn.holds[above]]
+
+    assert store.do(known) == [(0, 0, 0), (1, 0, 0), (3, 1, 0), (3, 1, 1)]
+    row = store.about(above)
+    assert (row["last_cursor"], row["last_label"], row["last_input"]) == (3, 1, 1)
     database.close()
 
 

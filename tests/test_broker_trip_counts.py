@@ -97,3 +97,24 @@ def test_what_is_foreseen_is_run_when_it_is_read_where_it_is_no_trip(sqlite_url:
 
     assert store.do(look) == ([], [(0,)])
     database.close()
+
+
+@pytest.mark.parametrize("options", [{"concurrency_key": "k"}, {"webhook": "https://example.org/hook"}])
+def test_what_is_run_by_itself_is_committed_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    commits: list[None] = []
+    commit = Trips.commit
+
+    def counted(self: Trips, told: tuple[str, str] | None = None) -> None:
+        commits.append(None)
+        commit(self, told)
+
+    monkeypatch.setattr(Trips, "commit", counted)
+    request = TaskRequest.model_validate({"name": "work", **options})
+    store.do(file_task, request, queue.Origin(conversation_id=store.conversation()))
+    (claim,) = store.claim()
+    spent(commits)
+    end(store, claim)
+    assert spent(commits) == 1
+    assert store.status(claim) == "succeeded"
