@@ -5,6 +5,7 @@ A claim that is made in the commit of what it waited for costs no commit of its 
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,17 +21,19 @@ class Standing:
     """
 
     def __init__(self) -> None:
-        self._for_ready: dict[str, Call[Any]] = {}
+        self._lock = threading.Lock()
+        self._for_ready: dict[str, dict[object, Call[Any]]] = {}  # of a slot, by their futures
         self._for_slots: dict[object, deque[Call[Any]]] = {}
 
     def for_ready(self, slot: str, call: Call[Any]) -> None:
-        """For tasks of this slot, in place of a call that stood there."""
-        self._for_ready[slot] = call
+        """For tasks of this slot, behind the calls of other workers that stand there."""
+        with self._lock:
+            self._for_ready.setdefault(slot, {})[call.future] = call
 
     def withdraw(self, slot: str, future: object) -> bool:
         """Takes back the call with this future; False when a transaction has taken it: its result is on its way."""
-        call = self._for_ready.get(slot)
-        return call is not None and call.future is future and self._for_ready.pop(slot, None) is call
+        with self._lock:
+            return self._for_ready.get(slot, {}).pop(future, None) is not None
 
     def for_slots(self, slots: object, call: Call[Any]) -> None:
         """For slots that become free, after the calls that stand for them already; the call gets their number as its
@@ -49,7 +52,8 @@ class Standing:
         if not self._for_ready:
             return []
         slots = {hint.slot for hint in hints if isinstance(hint, TasksReady)}
-        return _wanted([self._for_ready.pop(slot, None) for slot in slots])
+        with self._lock:
+            return [call for slot in slots if (call := _first(self._for_ready.get(slot, {}))) is not None]
 
     def _of_slots(self, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
         if not self._for_slots:
@@ -66,8 +70,13 @@ class Standing:
         return found
 
 
-def _wanted(calls: Iterable[Call[Any] | None]) -> list[Call[Any]]:
-    return [call for call in calls if call is not None and not call.abandoned()]
+def _first(standing: dict[object, Call[Any]]) -> Call[Any] | None:
+    """Takes the first call that is wanted still."""
+    while standing:
+        call = standing.pop(next(iter(standing)))
+        if not call.abandoned():
+            return call
+    return None
 
 
 def tried(claims: Iterable[Call[Any]]) -> None:
