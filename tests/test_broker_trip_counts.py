@@ -82,7 +82,7 @@ def test_claims_of_several_conversations_take_no_more(store: Store, trips: list[
 
 def test_a_place_in_an_empty_line_is_found_in_one_trip(store: Store, trips: list[None]) -> None:
     store.enqueue()
-    assert spent(trips) == 2
+    assert spent(trips) == 1 + 1 + 1, "the clock, the place, the commit"
     assert store.status(store.enqueue()) == "queued"
 
 
