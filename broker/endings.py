@@ -117,12 +117,13 @@ def end(
         conn.run(DROP_OWN_EDGES, {"id": row["id"]})
     if row["kind"] != "turn":
         conn.run(FORGET_CALLS, {"id": row["id"]})
-    _release_waiters(conn, row["id"])
-    if row["webhook"] is not None:
-        deliveries.file(conn, row)
+    waiting = conn.foresee(WAITERS, {"id": row["id"]})
     if row["kind"] == "turn":
         turns.go_on(conn, row["conversation_id"])
-    else:
+    _release(conn, row["id"], [str(found[0]) for found in waiting.rows()])
+    if row["webhook"] is not None:
+        deliveries.file(conn, row)
+    if row["kind"] != "turn":
         if row["conversation_id"] is not None and (row["progress"] is not None or row["message"]):
             drop_deltas(conn, row["conversation_id"], row["id"])
         finished(conn, row)
@@ -149,12 +150,9 @@ def _leave_questions(conn: Connection, task_id: str) -> None:
     turns.advance(conn, below[0])
 
 
-def _release_waiters(conn: Connection, task_id: str) -> None:
+def _release(conn: Connection, task_id: str, waiters: list[str]) -> None:
     """Tells every waiter that one of the tasks it waits for has ended. A park that adds an edge holds this task's
     lock."""
-    waiters = waiters_of(conn, task_id)
-    if not waiters:
-        return
     for waiter, row in rows.lock_now(conn, waiters).items():
         conn.run(DROP_EDGE, {"id": task_id, "waiter_id": waiter})
         counted = conn.one(DECREMENT, {"id": waiter})

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from ..tasks.request import new_id
 from . import tenants, turns
 from .cancel import ask_turn
-from .connection import Connection
+from .connection import Answer, Connection
 from .conversations import READ_CONVERSATION, continue_from, create_conversation
 from .errors import (
     ConversationBusy,
@@ -102,10 +102,11 @@ def accept_create(conn: Connection, new: NewCreate) -> Accepted:
     if found is not None:
         return found
     conversation_id, previous = _conversation_for(conn, new)
-    number, waiting, cursor, desk, unattended = _count(conn, conversation_id)
+    counting, living = conn.ask(COUNT_INPUT, {"id": conversation_id}), turns.foresee_live(conn, conversation_id)
+    number, waiting, cursor, desk, unattended = _counted(conversation_id, counting)
     if waiting > new.limit:
         raise InboxFull(new.limit)
-    busy = turns.live(conn, conversation_id)
+    busy = living()
     if busy is not None and new.when_busy == "reject":
         raise ConversationBusy(conversation_id)
     if busy is not None and new.when_busy == "interrupt":
@@ -168,12 +169,16 @@ def _conversation_for(conn: Connection, new: NewCreate) -> tuple[str, str | None
 
 
 def _count(conn: Connection, conversation_id: str) -> tuple[int, int, int, str, int]:
+    """As `_counted`, of an input that is counted now. Locks the conversation."""
+    return _counted(conversation_id, conn.ask(COUNT_INPUT, {"id": conversation_id}))
+
+
+def _counted(conversation_id: str, answer: Answer) -> tuple[int, int, int, str, int]:
     """The entry's number, how many clients' inputs wait now, the log's last cursor; whose turns these are, and how many
-    in a row no person has started. Locks the conversation."""
-    row = conn.one(COUNT_INPUT, {"id": conversation_id})
-    if row is None:
-        raise ConversationNotFound(conversation_id)
-    return int(row[0]), int(row[1]), int(row[2]), str(row[3]), int(row[4])
+    in a row no person has started."""
+    for row in answer.rows():
+        return int(row[0]), int(row[1]), int(row[2]), str(row[3]), int(row[4])
+    raise ConversationNotFound(conversation_id)
 
 
 def _put(

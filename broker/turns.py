@@ -6,6 +6,7 @@ the line.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -103,8 +104,13 @@ def add(conn: Connection, values: TurnRow) -> TurnRow:
 
 def live(conn: Connection, conversation_id: str) -> TaskRow | None:
     """The task of the conversation's live turn, locked: what waking it needs. Lock the conversation first."""
-    row = conn.one(LIVE_TURN, {"id": conversation_id})
-    return None if row is None else dict(zip(LIVE_COLUMNS, row, strict=True))
+    return foresee_live(conn, conversation_id)()
+
+
+def foresee_live(conn: Connection, conversation_id: str) -> Callable[[], TaskRow | None]:
+    """As `live`, by `Connection.foresee`."""
+    answer = conn.foresee(LIVE_TURN, {"id": conversation_id})
+    return lambda: next((dict(zip(LIVE_COLUMNS, row, strict=True)) for row in answer.rows()), None)
 
 
 def live_id(conn: Connection, conversation_id: str) -> list[str]:
@@ -130,27 +136,30 @@ def advance(conn: Connection, conversation_id: str, *, idle: bool = False) -> No
     run's conversation has only that run; what it is told when the run is over goes up (`climbing`).
     """
     conn.publish(InputArrived(conversation_id))
-    found = None if idle else live(conn, conversation_id)
+    living = None if idle else foresee_live(conn, conversation_id)
+    of = conn.foresee(CONVERSATION, {"id": conversation_id})
+    following = _foresee_next(conn, conversation_id)
+    found = None if living is None else living()
     if found is not None:
-        if found["status"] == Status.WAITING and _next(conn, conversation_id) is not None:
+        if found["status"] == Status.WAITING and following() is not None:
             wake(conn, found)
         return
-    about = conn.one(CONVERSATION, {"id": conversation_id})
+    about = next(iter(of.rows()), None)
     if about is None:
         return
     if about[3] is not None:
         _tell_run(conn, conversation_id, str(about[3]))
-    elif (following := _next(conn, conversation_id)) is not None:
-        _begin(conn, conversation_id, about, following)
+    elif (one := following()) is not None:
+        _begin(conn, conversation_id, about, one)
 
 
 def go_on(conn: Connection, conversation_id: str) -> None:
     """As `advance`, where a turn has just ended: there is never another live one, and it is no delegated run's."""
     conn.publish(InputArrived(conversation_id))
-    following = _next(conn, conversation_id)
-    about = None if following is None else conn.one(CONVERSATION, {"id": conversation_id})
-    if following is not None and about is not None:
-        _begin(conn, conversation_id, about, following)
+    following, of = _foresee_next(conn, conversation_id), conn.foresee(CONVERSATION, {"id": conversation_id})
+    if (one := following()) is not None:
+        for about in of.rows():
+            _begin(conn, conversation_id, about, one)
 
 
 def _begin(conn: Connection, conversation_id: str, about: Row, following: Row) -> None:
@@ -188,9 +197,10 @@ def add_next(conn: Connection, values: TurnRow, desk: str, unattended: int) -> N
     conn.publish(InputArrived(conversation_id))
 
 
-def _next(conn: Connection, conversation_id: str) -> Row | None:
+def _foresee_next(conn: Connection, conversation_id: str) -> Callable[[], Row | None]:
     """Kind, response and target of the input that is next: steers before creates before notices."""
-    return min(conn.all(NEXT_INPUT, {"id": conversation_id}), key=lambda found: ORDER[found[0]], default=None)
+    answer = conn.foresee(NEXT_INPUT, {"id": conversation_id})
+    return lambda: min(answer.rows(), key=lambda found: ORDER[found[0]], default=None)
 
 
 def _tell_run(conn: Connection, conversation_id: str, task_id: str) -> None:

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
+from .bulk import Bulk, Type
 from .connection import Connection, Row
 from .failpoints import operation
 from .spending import AMOUNTS, HOUR, Spending
@@ -38,6 +39,16 @@ COUNT_BOTH: Statement = Statement(  # of a conversation, which has no hours, and
         used.c.owner.in_([p("conversation"), p("tenant")]), used.c.hour.in_([p("all"), p("hour")]), used.c.shard == 0
     )
     .values({name: _columns[name] + p(name) for name in AMOUNTS})
+)
+_ADDED: Final = ", ".join(f"{one} = used.{one} + excluded.{one}" for one in AMOUNTS)
+_TYPES: Final[dict[str, Type]] = {
+    "owner": "text", "hour": "bigint", "shard": "bigint",
+    **{one: "double precision" if one in ("seconds", "cost") else "bigint" for one in AMOUNTS},
+}  # fmt: skip
+ADD: Final = Bulk(
+    f"""INSERT INTO frontdesk_usage AS used ({", ".join(_TYPES)}) SELECT {", ".join(_TYPES)} FROM {{given}} WHERE true
+    ON CONFLICT (owner, hour, shard) DO UPDATE SET {_ADDED}""",
+    _TYPES,
 )
 THERE: Statement = Statement(
     sa.select(used.c.owner).where(used.c.owner == p("owner"), used.c.hour == p("hour"), used.c.shard == p("shard"))
@@ -72,11 +83,12 @@ def count(conn: Connection, tenant: str, conversation_id: str, spent: Spending, 
     is counted at once; give the id of what counts.
     """
     conversation = f"conversation:{conversation_id}"
-    if conn.dialect != "sqlite":
-        _count(conn, conversation, 0, 0, spent)
-        _count_of_tenant(conn, tenant, spent, key)
-        return
     hour, amounts = int(conn.wall() // HOUR), spent.amounts()
+    if conn.dialect != "sqlite":
+        of_all = {"owner": conversation, "hour": 0, "shard": 0}
+        of_tenant = {"owner": f"tenant:{tenant}", "hour": hour, "shard": crc32(key.encode()) % SHARDS}
+        conn.bulk(ADD, [of_all | amounts, of_tenant | amounts])
+        return
     both = {"conversation": conversation, "all": 0, "tenant": f"tenant:{tenant}", "hour": hour}
     if conn.changed(COUNT_BOTH, both | amounts) < 2:
         for row in (
@@ -94,14 +106,11 @@ def count_beside(conn: Connection, tenant: str, spent: Spending, key: str) -> No
 
 
 def _count_of_tenant(conn: Connection, tenant: str, spent: Spending, key: str) -> None:
-    shard = 0 if conn.dialect == "sqlite" else crc32(key.encode()) % SHARDS
-    _count(conn, f"tenant:{tenant}", int(conn.wall() // HOUR), shard, spent)
-
-
-def _count(conn: Connection, owner: str, hour: int, shard: int, spent: Spending) -> None:
-    values = {"owner": owner, "hour": hour, "shard": shard, **spent.amounts()}
-    if conn.changed(COUNT, values) == 0:
-        conn.run(FIRST, values)  # when two do this at once, one of them is run again
+    row = {"owner": f"tenant:{tenant}", "hour": int(conn.wall() // HOUR), "shard": 0, **spent.amounts()}
+    if conn.dialect != "sqlite":
+        conn.bulk(ADD, [row | {"shard": crc32(key.encode()) % SHARDS}])
+    elif conn.changed(COUNT, row) == 0:
+        conn.run(FIRST, row)
 
 
 def of_conversation(conn: Connection, conversation_id: str) -> Spending:
