@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import delegated, required, result_storage, summary_storage
+from . import delegated, references, required, result_storage, summary_storage
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -60,29 +60,43 @@ ECHOED: Statement = Statement(
 
 
 @operation
-def accept_create(conn: Connection, new: NewCreate) -> Accepted:
+def accept_create(conn: Connection, new: NewCreate, mine: Collection[str] = ()) -> Accepted:
     """Accepts an input, as `inbox.accept_create`; continuing a response that is continued already forks its
     conversation, and so does continuing one that is stored with what is not to be stored.
 
     A fork holds the committed items up to that response; tasks stay with the original, labels go on. An input that
     names no conversation but holds items of one, by their ids, continues that one. An approval continues the
-    conversation that has asked for it, and never forks it. Raises AnswerRefused too.
+    conversation that has asked for it, and never forks it. ``mine``: the conversations that are not stored, and in
+    which the client may name items. Raises AnswerRefused, ItemNotFound, TooMuchNamed too.
     """
     repeated = inbox.repeat(conn, new)
     if repeated is not None:
         return repeated
-    found = _goes_to(conn, new)
-    if not required.brings_answers(new.input):
+    goes_on = new.conversation_id is not None or new.previous_response_id is not None
+    found = _with_named(conn, _goes_to(conn, new), mine, goes_on=goes_on)
+    if not required.brings_answers(found.input):
         return inbox.accept_create(conn, found)
-    asking = delegated.conversations_of(conn, found.conversation_id, new.input)
+    asking = delegated.conversations_of(conn, found.conversation_id, found.input)
     rows.lock_conversations(conn, [found.conversation_id, *asking])
-    answers = required.check(conn, found.conversation_id, new.input)
+    answers = required.check(conn, found.conversation_id, found.input)
     accepted = inbox.accept_create(conn, found)
     required.answer(conn, accepted.conversation_id, answers, accepted.response_id)
     for one in answers:
         if one.task_id:
             delegated.deliver(conn, one.task_id, one.body)
     return accepted
+
+
+def _with_named(conn: Connection, new: NewCreate, mine: Collection[str], *, goes_on: bool) -> NewCreate:
+    """The input with the items that it names. A reference to what its conversation has is left out, unless that is all
+    that says which it is: then it also says how much of a dialog that is sent again is known."""
+    if not any(map(references.is_reference, new.input)):
+        return new
+    reader = references.Reader(tenant=new.tenant, target=new.conversation_id or "", mine=mine)
+    given = references.resolved(conn, new.input, reader)
+    if not goes_on and all(one is found for one, found in zip(new.input, given, strict=True)):
+        return new
+    return replace(new, input=[one for one in given if not references.is_reference(one)])
 
 
 def _goes_to(conn: Connection, new: NewCreate) -> NewCreate:

@@ -20,10 +20,11 @@ from ..broker.errors import ConversationBusy, ConversationNotFound, ItemNotFound
 from ..broker.failpoints import operation
 from ..broker.statements import Statement, p, table
 from ..broker.tables import Conversation
-from . import items, required, result_storage, summary_storage
+from . import items, references, required, result_storage, summary_storage
 from .entries import given_items
 from .history import StoredItem
 from .model import JSON
+from .references import Reader
 from .table import Item
 
 item, conversation = table(Item), table(Conversation)
@@ -94,7 +95,8 @@ def start_conversation(
     *,
     unattended_limit: int = 8,
 ) -> About:
-    """Makes a conversation that begins with these items."""
+    """Makes a conversation that begins with these items. Raises ItemNotFound, TooMuchNamed."""
+    given = references.resolved(conn, given, Reader(tenant=tenant), "items")
     made = conversations.create_conversation(
         conn, tenant=tenant, desk=desk, metadata=metadata, unattended_limit=unattended_limit
     )
@@ -112,11 +114,14 @@ def update_conversation(conn: Connection, conversation_id: str, tenant: str, met
 
 @operation
 def add_items(conn: Connection, conversation_id: str, tenant: str, given: Sequence[JSON]) -> list[StoredItem]:
-    """Appends items to a conversation that is not answering. Raises ConversationNotFound, ConversationBusy,
-    AnswerRefused."""
+    """Appends items to a conversation that is not answering; they, and those that it has already and that are named.
+    Raises ConversationNotFound, ConversationBusy, AnswerRefused, ItemNotFound, TooMuchNamed."""
     _lock(conn, conversation_id, tenant)
+    given = references.resolved(conn, given, Reader(tenant=tenant, target=conversation_id), "items")
     required.settle_outputs(conn, conversation_id, given)
-    return _append(conn, conversation_id, given)
+    there = dict.fromkeys(one["id"] for one in given if references.is_reference(one))
+    added = _append(conn, conversation_id, [one for one in given if not references.is_reference(one)])
+    return [*(_as_item(_one(conn, conversation_id, one)) for one in there), *added]
 
 
 @operation

@@ -10,6 +10,7 @@ FrontdeskError
 └── Refused             an input that is not accepted (broker)
     ├── NotAnApproval   an answer that is neither yes nor no
     ├── AnswerRefused   an output or an approval that fits to nothing that was asked
+    ├── TooMuchNamed    an input whose references stand for more than fits into one
     ├── ToolChoiceError  a tool_choice that the agent cannot follow
     └── ToolNameTaken   a tool of the client's that is named like one of the server's
 """
@@ -59,6 +60,18 @@ class AnswerRefused(Refused):
 
     def __init__(self, message: str, param: str) -> None:
         super().__init__(message)
+        self.param = param
+
+
+class TooMuchNamed(Refused):
+    """Items that an input names are, together, more than it could hold itself."""
+
+    status, code = 413, "message_too_large"
+
+    def __init__(self, size: int, most: int, param: str) -> None:
+        super().__init__(
+            f"the items that {param} names are {size:,} characters, more than {most:,}; name fewer at once"
+        )
         self.param = param
 
 

@@ -233,6 +233,10 @@ class TaskNotFound(NotFound):
 class ItemNotFound(NotFound):
     code, what = "item_not_found", "item"
 
+    def __init__(self, wanted: str, param: str | None = None) -> None:
+        super().__init__(wanted)
+        self.param = param
+
 
 class ResponseNotActive(Refused):
     code = "response_not_active"

@@ -13,7 +13,7 @@ from ..broker.connection import Connection
 from ..broker.failpoints import operation
 from ..broker.inbox import Accepted, NewCreate, NewSteer, SteerAccepted
 from ..tasks.states import Status
-from . import records, references
+from . import records
 from .errors import InvalidRequest
 
 Listen: TypeAlias = Callable[[str, int | None], None]  # to a conversation, from the last cursor of its log on
@@ -35,9 +35,8 @@ def accept_create(
         records.check_chain(conn, new.previous_response_id, new.tenant, chains)
     elif new.conversation_id is not None:
         records.last_cursor(conn, new.conversation_id, new.tenant, chains)
-    new = references.resolved(conn, new, chains)
     quotas.check_input(conn, new)
-    found = conversation.accept_create(conn, new)
+    found = conversation.accept_create(conn, new, chains)
     if found.repeated:
         records.check_kept(conn, found)
     listen(found.conversation_id, None if found.repeated else found.cursor)

@@ -11,7 +11,6 @@ FrontdeskError
     ├── ForbiddenOrigin       403 forbidden_origin
     ├── OperatorWanted        403 operator_required
     ├── ModelNotFound         404 model_not_found
-    ├── ItemMissing           404 item_not_found
     ├── ResponseExpired       404 response_not_found
     ├── TooSlow               408 request_timeout
     ├── MessageTooLarge       413 message_too_large
@@ -121,11 +120,6 @@ class ModelNotFound(WireError):
     def __init__(self, wanted: str, known: Iterable[str]) -> None:
         message = f"model {wanted!r} not found; this desk answers to {', '.join(known)}"
         super().__init__(404, "model_not_found", message, param="model")
-
-
-class ItemMissing(WireError):
-    def __init__(self, wanted: str, param: str) -> None:
-        super().__init__(404, "item_not_found", f"item {wanted!r} not found: it is nowhere kept", param=param)
 
 
 class ResponseExpired(WireError):

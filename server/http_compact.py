@@ -88,7 +88,7 @@ async def _given(call: Call, body: JSON) -> list[JSON]:
     if previous is None and body.get("input") is None:
         raise InvalidRequest("give input, previous_response_id or both", "input")
     before = [] if previous is None else await call.session.history(previous)
-    given = items.normal(body["input"]) if body.get("input") is not None else ()
+    given = await call.session.named(items.normal(body["input"])) if body.get("input") is not None else ()
     return [{key: value for key, value in one.items() if key != "id"} for one in (*before, *given)]  # they are copies
 
 

@@ -14,6 +14,7 @@ from ..agents import choice, conversation_items, deletion, task_retry
 from ..agents.catalog import Catalog
 from ..agents.conversation_items import About
 from ..agents.model import Model
+from ..agents.references import Reader, resolved
 from ..agents.team import Team
 from ..broker import cancel, conversations, turns
 from ..broker.database import Database
@@ -169,6 +170,10 @@ class Session:
     async def history(self, response_id: str) -> list[dict[str, Any]]:
         """Everything up to a response, as it is kept. Raises PreviousResponseNotFound."""
         return await self.database.read(records.history, response_id, self.tenant, self._mine())
+
+    async def named(self, given: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """These items, with those that they name. Raises ItemNotFound, TooMuchNamed."""
+        return await self.database.read(resolved, given, Reader(tenant=self.tenant, mine=frozenset(self.chains)))
 
     async def input_items(self, response_id: str) -> list[dict[str, Any]]:
         """What a response was asked with, the oldest first. Raises ResponseNotFound."""

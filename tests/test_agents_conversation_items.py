@@ -60,7 +60,7 @@ def test_a_history_is_kept_paged_and_changed(database: Database) -> None:
     write, read = database.write_blocking, database.read_blocking
     made = write(conversation_items.start_conversation, "a", "front", {"k": "v"}, [said("1"), said("2")])
     assert made.metadata == {"k": "v"}
-    write(conversation_items.add_items, made.id, "a", [said("3"), {"type": "item_reference", "id": "msg_1"}])
+    write(conversation_items.add_items, made.id, "a", [said("3")])
     page: Any = {"after": "", "limit": 10, "newest_first": False}
     found = read(conversation_items.page, made.id, "a", **page)
     assert texts(found) == ["1", "2", "3"]

@@ -80,7 +80,6 @@ async def test_every_kind_of_item_can_be_kept_and_read(client: AsyncOpenAI) -> N
         {"type": "mcp_call", "id": "mcp_1", "server_label": "desk", "name": "look", "arguments": "{}", "output": "x"},
         {"role": "assistant", "content": [{"type": "output_text", "text": "seen"}]},
         {"role": "developer", "content": "be kind"},
-        {"type": "item_reference", "id": "msg_somewhere"},
     ]  # fmt: skip
     made = await client.conversations.create()
     added: Any = await client.conversations.items.create(made.id, items=given)
