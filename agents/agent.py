@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+from pydantic_core import SchemaSerializer, core_schema
 
 from ..tasks.registry import TaskFunction
 from .compaction import Compaction
@@ -26,6 +28,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,48}")
 
 Colleague: TypeAlias = "Agent | str"
 MakesInstructions: TypeAlias = Callable[[Context[Any]], Awaitable[str] | str]
+
+
+def _refuse(agent: Any) -> Any:
+    raise ValueError("an agent is nothing to be read; a tool that returns one, and nothing else, hands over to it")
+
+
+_NEVER: Final = SchemaSerializer(
+    core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(_refuse))
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +85,8 @@ class Agent:
     output_type: Any = None
     input_guardrails: Sequence[Guardrail] = ()
     output_guardrails: Sequence[Guardrail] = ()
+    __pydantic_serializer__: ClassVar[SchemaSerializer] = _NEVER  # of whatever it lies in: its instructions are ours
+
     output: OutputType | None = field(default=None, init=False, repr=False)
     handoff_options: Mapping[str, Handoff] = field(default_factory=dict[str, Handoff], init=False, repr=False)
 

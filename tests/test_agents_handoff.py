@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from frontdesk.agents import Agent, Desk, tool
 from frontdesk.agents.calls import Call
@@ -117,6 +121,31 @@ async def test_a_tool_that_returns_an_agent_hands_over_to_it(tmp_path: Path) -> 
         assert text_of(await at.say("and?", accepted.conversation_id)) == "orders speaking"
     assert outputs(response) == {"find_colleague": "orders has taken over.", "note": "noted a"}
     assert text_of(response) == "orders speaking"
+
+
+@dataclass
+class Choice:
+    best: Agent
+
+
+@pytest.mark.parametrize("wrap", [lambda agent: [agent], lambda agent: {"best": agent}, Choice])
+async def test_agents_inside_a_result_are_shown_to_nobody(
+    wrap: Callable[[Agent], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    orders = Agent("orders", "The word is swordfish.")
+
+    @tool
+    async def best() -> Any:
+        """Who is best."""
+        return wrap(orders)
+
+    model = ScriptedModel([call("best"), say("Nobody.")])
+    await Desk(Agent("triage", "You help.", tools=[best], handoffs=[orders], model=model)).run("Who?")
+    shown = str(model.requests[-1].items)
+    assert "cannot be shown" in shown
+    assert "swordfish" not in shown
+    assert "hands over to it" in caplog.text
+    assert "swordfish" not in caplog.text
 
 
 async def test_a_handoff_wins_over_a_tool_that_returns_an_agent(tmp_path: Path) -> None:
