@@ -55,9 +55,9 @@ async def _compact(call: Call, model: Model, given: list[JSON], instructions: st
     """Has it done within the tenant's quota, and counts what it took. Raises QuotaExceeded, ValueError, ModelError."""
     session, beside = call.session, call.service.compacting
     tenant, team = session.tenant, session.desk.team()
-    await session.database.read(quotas.check_turn, tenant, beside=beside[tenant])
-    beside[tenant] += 1
+    beside[tenant] += 1  # before it is asked: others come while the quota is read
     try:
+        await session.database.read(quotas.check_turn, tenant, beside=beside[tenant] - 1)
         async with team.slots.one(tenant):
             begun = time.monotonic()
             found = await compact(model, given, instructions=instructions)

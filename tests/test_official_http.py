@@ -5,6 +5,7 @@ Everything that it receives is checked against the SDK's types (``http_record``)
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem
 from frontdesk.agents.errors import ModelUnavailable
 from frontdesk.agents.model import Usage
 from frontdesk.agents.models.scripted import call, calls, done, fail, say
+from frontdesk.broker import quotas
 from frontdesk.tests.http_house import client, house, record
 from frontdesk.tests.served import House, said_around
 from frontdesk.tests.talk import input_of
@@ -304,6 +306,29 @@ async def test_a_compaction_is_counted_and_bounded_as_what_its_tenant_uses(house
         finally:
             await client.post("/quotas", body={"tenant": "*"}, cast_to=object)
         assert caught.value.code == "quota_exceeded"
+
+
+async def test_compactions_that_come_together_are_bounded_too(
+    house: House, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, came, both = house.database.read, list[int](), asyncio.Event()
+
+    async def together(function: Any, *args: Any, **options: Any) -> Any:
+        """Reads quotas when two wait for theirs."""
+        if function is quotas.check_turn:
+            came.append(1)
+            if len(came) == 2:
+                both.set()
+            await both.wait()
+        return await plain(function, *args, **options)
+
+    await client.post("/quotas", body={"tenant": "*", "turns": 1}, cast_to=object)
+    monkeypatch.setattr(house.database, "read", together)
+    compact: Any = client.responses.compact
+    asked = [compact(model="house", input="a long dialog") for _ in range(2)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    await client.post("/quotas", body={"tenant": "*"}, cast_to=object)
+    assert sum(isinstance(one, openai.RateLimitError) for one in found) == 1
 
 
 async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client: AsyncOpenAI) -> None:
