@@ -61,6 +61,20 @@ async def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(hand: Hand
             assert second["error"]["headers"]["retry-after"]
 
 
+async def test_what_comes_too_soon_is_refused_on_its_lane(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(requests_per_minute=6), drain_seconds=0.0)
+    async with served(service) as address, client(address) as socket:
+        for text, told in (
+            ("short", "b"),
+            ("x" * 70_000, None),
+        ):  # the upgrade took what there was; what is long is not read
+            await socket.create(text, stream_id="b", metadata={"frontdesk:input_id": "q2"})
+            error = await socket.until("error")
+            assert (error["status"], error.get("stream_id")) == (429, told)
+        await socket.socket.send("{")
+        assert (await socket.until("error"))["status"] == 429
+
+
 def test_tenants_that_ask_for_nothing_are_forgotten(hand: HandWorker) -> None:
     service = Service(hand.desk, hand.database, limits=Limits(requests_per_minute=600_000))
     for number in range(RATES + 10):
