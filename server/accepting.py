@@ -57,8 +57,10 @@ def _continuing(conn: Connection, new: NewCreate, dialog: Dialog) -> NewCreate:
 
 
 @operation
-def accept_steer(conn: Connection, new: NewSteer, listen: Listen) -> SteerAccepted:
-    """As `inbox.accept_steer`; a repeat has the cursor after which its successor's events come."""
+def accept_steer(conn: Connection, new: NewSteer, chains: Collection[str], listen: Listen) -> SteerAccepted:
+    """As `inbox.accept_steer`, for a client that may steer in these conversations though they are not stored; a repeat
+    has the cursor after which its successor's events come."""
+    records.check_followed(conn, new.response_id, new.tenant, chains)
     quotas.check_input(conn, new)
     found = inbox.accept_steer(conn, new)
     listen(found.conversation_id, None if found.repeated else found.cursor)

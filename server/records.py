@@ -53,6 +53,13 @@ def check_chain(conn: Connection, previous_id: str, tenant: str, chains: Collect
         raise PreviousResponseNotFound(previous_id)
 
 
+def check_followed(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> None:
+    """Whether this client may follow the conversation in which this is being answered. Raises ResponseNotFound."""
+    found = tenants.owned(turns.read(conn, response_id), tenant)
+    if found is None or not (found["conversation_id"] in chains or is_stored(conn, found["conversation_id"])):
+        raise ResponseNotFound(response_id)
+
+
 def response_of(conn: Connection, response_id: str, tenant: str, chains: Collection[str]) -> turns.TurnRow:
     """The turn of a response that this client may see. Raises ResponseNotFound."""
     found = tenants.owned(turns.read(conn, response_id), tenant)

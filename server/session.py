@@ -110,9 +110,12 @@ class Session:
         if not kept:
             self.chains.add(found.conversation_id)
         elif not message.stored:
-            self.aside.append(found.response_id)
-            del self.aside[:-LAST]
+            self._keep_aside(found.response_id)
         return found
+
+    def _keep_aside(self, response_id: str) -> None:
+        self.aside.append(response_id)
+        del self.aside[:-LAST]
 
     def _mine(self) -> frozenset[str]:
         """The conversations and responses that nobody else may see."""
@@ -139,7 +142,10 @@ class Session:
             input_id=message.input_id,
             limit=self.limits.inbox,
         )
-        return await self.database.write(accept_steer, new, listen)
+        found = await self.database.write(accept_steer, new, self._mine(), listen)
+        if message.previous_response_id in self.aside and found.response_id not in self.aside:
+            self._keep_aside(found.response_id)  # it is not stored either
+        return found
 
     async def cancel(self, message: Cancel) -> None:
         """Asks for a response, or for a task and its children, to be cancelled. What has ended stays as it is."""

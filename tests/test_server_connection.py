@@ -17,7 +17,7 @@ from frontdesk.broker.database import Database
 from frontdesk.server.follow import Follows
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
-from frontdesk.tests.fakes.hand_worker import HandWorker
+from frontdesk.tests.fakes.hand_worker import HandTurn, HandWorker
 from frontdesk.tests.fakes.served import Client, client, served
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
@@ -552,6 +552,38 @@ async def test_what_is_not_stored_is_continued_on_its_own_connection_only(
         assert (await other.until("error"))["error"]["code"] == "conversation_not_found"
         await other.send("frontdesk:subscribe", conversation=second["conversation"])
         assert (await other.until("error"))["error"]["code"] == "conversation_not_found"
+
+
+async def test_what_is_not_stored_is_steered_on_its_own_connection_only(
+    address: str, socket: Client, hand: HandWorker
+) -> None:
+    await socket.create(store=False)
+    turn = await hand_begins(socket, hand)
+    async with client(address) as other:
+        await other.send("response.steer", previous_response_id=turn.response_id, input="what do you know?")
+        failed = await other.until("response.steer.failed")
+        await other.send("response.steer", previous_response_id="resp_x", input="what do you know?")
+        unknown = await other.until("response.steer.failed")
+        assert failed["error"]["code"] == unknown["error"]["code"] == "response_not_found"
+    await socket.send("response.steer", previous_response_id=turn.response_id, input="and more")
+    assert await socket.until("response.steer.accepted")
+
+
+async def test_what_is_not_stored_goes_on_from_a_steers_successor_too(socket: Client, hand: HandWorker) -> None:
+    conversation = (await answered(socket, hand))["conversation"]
+    await socket.create(store=False, conversation=conversation)
+    turn = await hand_begins(socket, hand)
+    await socket.send("response.steer", previous_response_id=turn.response_id, input="and more")
+    successor = (await socket.until("response.steer.accepted"))["response_id"]
+    await turn.end("incomplete", reason="steered")
+    await hand.answer("more")
+    await socket.until("response.completed")
+    await answered(socket, hand, store=False, previous_response_id=successor)
+
+
+async def hand_begins(socket: Client, hand: HandWorker) -> HandTurn:
+    await socket.taken()
+    return await hand.begin()
 
 
 @pytest.mark.parametrize("how", ["invalid", "refused", "failed"])
