@@ -23,7 +23,8 @@ from ..tasks.request import new_id
 from . import checks, items
 from .call import Call, Endpoint
 from .checks import JSON, optional
-from .errors import Draining, InvalidRequest, WireError
+from .errors import InvalidRequest, WireError
+from .http_responses import check_open
 from .item_views import parts
 from .replies import answer
 
@@ -32,8 +33,7 @@ async def compacted(call: Call) -> Response:
     """The messages of the user, then one ``compaction`` item that stands for everything else. Give ``input``,
     ``previous_response_id`` or both."""
     body = await call.body()
-    if call.service.draining:
-        raise Draining
+    check_open(call)
     model = call.session.model_for(optional(body, "model", checks.string(256)))
     instructions = str(optional(body, "instructions", checks.string()) or "")
     given = await _given(call, body)

@@ -119,7 +119,7 @@ class Service:
 
     def check_room(self, tenant: str) -> None:
         """Raises RateLimited when the tenant has all the connections that it may have."""
-        if self._of_tenant[tenant] >= self.limits.connections:
+        if self._of_tenant[tenant] + self.compacting[tenant] >= self.limits.connections:
             raise RateLimited(f"{self.limits.connections:,} connections are open already; close some, or use lanes")
 
     def enter(self, connection: Connected, tenant: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,19 +127,19 @@ class Choice:
     best: Agent
 
 
-@pytest.mark.parametrize("wrap", [lambda agent: [agent], lambda agent: {"best": agent}, Choice])
-async def test_agents_inside_a_result_are_shown_to_nobody(
-    wrap: Callable[[Agent], Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    orders = Agent("orders", "The word is swordfish.")
+ORDERS = Agent("orders", "The word is swordfish.")
+
+
+@pytest.mark.parametrize("result", [[ORDERS], {"best": (ORDERS,)}, Choice(ORDERS)])
+async def test_agents_inside_a_result_are_shown_to_nobody(result: Any, caplog: pytest.LogCaptureFixture) -> None:
 
     @tool
     async def best() -> Any:
         """Who is best."""
-        return wrap(orders)
+        return result
 
     model = ScriptedModel([call("best"), say("Nobody.")])
-    await Desk(Agent("triage", "You help.", tools=[best], handoffs=[orders], model=model)).run("Who?")
+    await Desk(Agent("triage", "You help.", tools=[best], handoffs=[ORDERS], model=model)).run("Who?")
     shown = str(model.requests[-1].items)
     assert "cannot be shown" in shown
     assert "swordfish" not in shown

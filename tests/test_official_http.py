@@ -17,8 +17,9 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem
 
 from frontdesk.agents.errors import ModelUnavailable
 from frontdesk.agents.model import Usage
-from frontdesk.agents.models.scripted import call, calls, done, fail, say
+from frontdesk.agents.models.scripted import call, calls, done, fail, say, wait
 from frontdesk.broker import quotas
+from frontdesk.server.limits import Limits
 from frontdesk.tests.http_house import client, house, record
 from frontdesk.tests.served import House, said_around
 from frontdesk.tests.talk import input_of
@@ -329,6 +330,24 @@ async def test_compactions_that_come_together_are_bounded_too(
     found = await asyncio.gather(*asked, return_exceptions=True)
     await client.post("/quotas", body={"tenant": "*"}, cast_to=object)
     assert sum(isinstance(one, openai.RateLimitError) for one in found) == 1
+
+
+async def test_who_waits_for_a_compaction_is_connected(
+    house: House, client: AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.service, "limits", Limits(connections=1))
+    await client.responses.compact(model="house", input="a longer dialog")
+    gate = house.gates["compacted"]
+    house.lines[input_of(house.model.requests[-1])[-1]] = wait(gate) + say("short")
+    compact: Any = client.responses.compact
+    first = asyncio.create_task(compact(model="house", input="a longer dialog"))
+    await gate.reached()
+    for asked in (compact(model="house", input="another"), ask(client, "hello")):
+        with pytest.raises(openai.RateLimitError, match="connections are open"):
+            await asked
+    gate.open()
+    await first
+    assert (await ask(client, "hello")).status == "completed"
 
 
 async def test_a_dialog_is_compacted_and_goes_on_from_there(house: House, client: AsyncOpenAI) -> None:

@@ -22,7 +22,7 @@ async def ask(client: AsyncOpenAI, given: Any, **fields: Any) -> Any:
     return await create(model="house", input=given, **fields)
 
 
-def named(item: Any) -> dict[str, Any]:
+def named(item: Any) -> Any:
     return {"type": "item_reference", "id": item.id}
 
 
@@ -90,10 +90,10 @@ async def test_a_conversation_is_given_items_by_their_names(house: House, client
     assert [one.id for one in again.data] == [added.data[0].id], "it is there, as it was"
     listed: list[Any] = [item async for item in client.conversations.items.list(made.id, order="asc")]
     assert [one.content[0].text for one in listed] == ["You said: kept elsewhere", "kept elsewhere"]
-    for missing in (client.conversations.create, client.conversations.items.create):
-        where = {} if missing == client.conversations.create else {"conversation_id": made.id}
+    missing: Any = {"type": "item_reference", "id": "msg_nowhere"}
+    for path in ("/conversations", f"/conversations/{made.id}/items"):
         with pytest.raises(openai.NotFoundError) as caught:
-            await missing(items=[named(first.output[0]), {"type": "item_reference", "id": "msg_nowhere"}], **where)
+            await client.post(path, body={"items": [named(first.output[0]), missing]}, cast_to=object)
         assert (caught.value.code, caught.value.param) == ("item_not_found", "items[1].id")
 
 
