@@ -19,7 +19,7 @@ from . import outgoing
 from .checks import JSON, LANE
 from .errors import Draining, InvalidRequest, RateLimited, SteerFailed, WireError, returned, told
 from .follow import Follows
-from .jsontext import decode
+from .jsontext import decode, glimpse
 from .protocol import Answer, Cancel, Create, Lane, Message, Steer, Subscribe, Unsubscribe, read
 from .rates import check_rate
 from .session import Session
@@ -31,9 +31,7 @@ log = logging.getLogger("frontdesk.connection")
 BAD: Final = frozenset({400, 404, 413})  # what counts towards being closed for bad messages
 KEEP_SECONDS: Final = 120.0  # after which conversations that are not stored are kept for longer
 LAST_SECONDS: Final = 2.0  # for doing so when the connection has ended
-SHORT: Final = 65_536  # characters of a message that comes too soon, and is read all the same for its address
 PASSING: Final = frozenset({409, 429, 503})  # errors after which a chain may still be continued
-
 
 Understood: TypeAlias = tuple[Message | WireError, JSON]
 
@@ -153,15 +151,9 @@ class Connection:
             source = decode(text, self._limits)
             return read(source), source
         except RateLimited as problem:
-            return problem, self._addressed(text or "")
+            return problem, glimpse(text or "", self._limits)  # whoever waits on its lane is to hear of it
         except WireError as problem:
             return problem, source
-
-    def _addressed(self, text: str) -> JSON:
-        """A message that is not dealt with, if it is short: whoever waits on its lane is to hear of it."""
-        with suppress(WireError):
-            return decode(text, self._limits) if len(text) <= SHORT else {}
-        return {}
 
     def _refuse(self, problem: WireError, source: JSON) -> bool:
         """Says what is wrong with a message; whether it was fit to be dealt with."""

@@ -7,11 +7,12 @@ from typing import Any, Final, cast
 
 from pydantic_core import from_json
 
-from .errors import InvalidJSON, InvalidRequest, MessageTooLarge
+from .errors import InvalidJSON, InvalidRequest, MessageTooLarge, WireError
 from .limits import Limits
 
 NO_LIMITS: Final = Limits()
 CONTAINERS: Final = (dict, list)
+SHORT: Final = 65_536  # characters that are read for a glimpse
 
 
 def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
@@ -31,6 +32,16 @@ def decode(text: str | bytes, limits: Limits = NO_LIMITS) -> dict[str, Any]:
     found = cast("dict[str, Any]", value)
     _check_nesting(found, limits.depth)
     return found
+
+
+def glimpse(text: str, limits: Limits = NO_LIMITS) -> dict[str, Any]:
+    """As `decode`, of what is refused whatever it says, to find out whom to tell; empty when it is long or invalid."""
+    if len(text) > SHORT:
+        return {}
+    try:
+        return decode(text, limits)
+    except WireError:
+        return {}
 
 
 def _bound(text: str | bytes, limits: Limits) -> None:
