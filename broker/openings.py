@@ -37,6 +37,13 @@ CONVERSATION: Statement = Statement(
 BY_TASK: Statement = Statement(
     sa.select(turn).where(turn.c.task_id == p("task_id")).order_by(turn.c.created_at.desc()).limit(1)
 )
+OPENED: Statement = Statement(
+    sa.select(turn, *(conversation.c[name] for name in ("desk", "agent", "last_item", "summarised")))
+    .join_from(turn, conversation, conversation.c.id == turn.c.conversation_id)
+    .where(turn.c.task_id == p("task_id"))
+    .order_by(turn.c.created_at.desc())
+    .limit(1)
+)
 WAITING: Statement = Statement(
     sa.select(entry.c.number, entry.c.kind, entry.c.response_id, entry.c.target_id, entry.c.payload)
     .where(entry.c.conversation_id == p("id"), entry.c.taken_by.is_(None))
@@ -70,9 +77,9 @@ def of_task(conn: Connection, task_id: str) -> TurnRow | None:
 
 def opened(conn: Connection, task_id: str) -> Opened | None:
     """The turn that this task runs, and what is around it; None when its conversation is gone."""
-    found = of_task(conn, task_id)
-    about = None if found is None else conn.one(CONVERSATION, {"id": found["conversation_id"]})
-    if found is None or about is None:
+    found = conn.one(OPENED, {"task_id": task_id})
+    if found is None:
         return None
-    waiting = conn.all(WAITING, {"id": found["conversation_id"]})
-    return Opened(found, str(about[1]), str(about[2]), int(about[7]), int(about[8]), waiting)
+    row, (desk, agent, counted, summarised) = as_turn(found[: len(COLUMNS)]), found[len(COLUMNS) :]
+    waiting = conn.all(WAITING, {"id": row["conversation_id"]})
+    return Opened(row, str(desk), str(agent), int(counted), int(summarised), waiting)

@@ -21,6 +21,7 @@ from frontdesk.broker import (
     lifetimes,
     line,
     listing,
+    openings,
     queue,
     retention,
     rows,
@@ -74,6 +75,14 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
     "head of the line": (
         line.HEAD,
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=? AND queue=? AND priority=?)"],
+    ),
+    "what a turn begins with": (
+        openings.OPENED,
+        [
+            "SEARCH frontdesk_turn USING INDEX ix_frontdesk_turn_task_id (task_id=?)",
+            "SEARCH frontdesk_conversation USING INDEX sqlite_autoindex_frontdesk_conversation_1 (id=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
     ),
     "last of an owner": (
         line.LAST,
