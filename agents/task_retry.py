@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from ..broker import queue, quotas, rows, tenants
+from ..broker import conversations, queue, quotas, rows, tenants
 from ..broker.connection import Connection
-from ..broker.errors import TaskNotFound, TaskNotRetryable
+from ..broker.errors import ConversationNotFound, TaskNotFound, TaskNotRetryable
 from ..broker.failpoints import operation
 from ..broker.rows import TaskRow
 from ..tasks.request import TaskRequest
@@ -19,7 +19,8 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
     """Files a failed, cancelled or held task anew, in the same conversation; the new task, and whether an earlier retry
     had filed it. A task is retried once; what comes of it can be retried in its turn.
 
-    The new one has no parent: whoever filed the first has been told of its end. Raises TaskNotFound, TaskNotRetryable.
+    The new one has no parent: whoever filed the first has been told of its end. Raises TaskNotFound, TaskNotRetryable,
+    ConversationNotFound (it was deleted, and its last tasks are just stopping).
     """
     locked = rows.lock_one(conn, task_id)  # who retries it at the same time waits here, and then finds the new one
     row = tenants.owned(locked, tenant)
@@ -28,6 +29,8 @@ def retry_task(conn: Connection, task_id: str, tenant: str) -> tuple[TaskRow, bo
     status = Status(row["status"])
     if status in LIVE or status is Status.SUCCEEDED:
         raise TaskNotRetryable(row["label"] or task_id, status, live=status in LIVE)
+    if row["conversation_id"] and conn.one(conversations.IS_GIVEN_UP, {"id": row["conversation_id"]}):
+        raise ConversationNotFound(row["conversation_id"])
     created_by = f"retry/{task_id}"
     found = rows.by_creator(conn, created_by)
     if found is not None:

@@ -28,6 +28,9 @@ READ_CONVERSATION: Statement = Statement(
         conversation.c.unattended_limit >= 0,  # it was not given up
     )
 )
+IS_GIVEN_UP: Statement = Statement(
+    sa.select(conversation.c.id).where(conversation.c.id == p("id"), conversation.c.unattended_limit == GIVEN_UP)
+)
 INSERT_CONVERSATION: Statement = Statement(insert_row(Conversation))
 CONTINUED: Statement = Statement(
     sa.select(turn.c.id)

@@ -19,6 +19,7 @@ from frontdesk.agents.clearing import Clearing
 from frontdesk.agents.conversation_items import about
 from frontdesk.agents.deletion import delete_conversation
 from frontdesk.agents.models.scripted import Gate, ScriptedModel, call, say, wait
+from frontdesk.agents.task_retry import retry_task
 from frontdesk.agents.task_storage import delegate
 from frontdesk.broker import rows
 from frontdesk.broker.connection import Connection
@@ -95,6 +96,15 @@ def test_nobody_reaches_it_from_then_on(store: Store) -> None:
             store.do(delete_conversation, accepted.conversation_id, "", cancel=again)
     with pytest.raises(ConversationNotFound):
         store.see(about, accepted.conversation_id, "")
+
+
+def test_what_was_cancelled_with_it_is_not_retried(store: Store) -> None:
+    conversation = store.conversation()
+    store.started(conversation)
+    queued = store.enqueue(conversation, name="later")
+    store.do(delete_conversation, conversation, "", cancel=True)
+    with pytest.raises(ConversationNotFound):
+        store.do(retry_task, queued["id"], "")
 
 
 def test_one_that_is_idle_is_removed_at_once(store: Store) -> None:
