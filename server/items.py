@@ -70,9 +70,9 @@ def message(role: str, text: str) -> JSON:
 
 def _item(value: Any, param: str) -> JSON:
     item = cast(JSON, require(value, checks.mapping, param))
-    kind = item.get("type") or (
-        "message" if "role" in item else "item_reference" if set(item) <= {"id", "type"} else None
-    )
+    kind = item.get("type") or ("message" if "role" in item else None)
+    if kind is None and "id" in item and set(item) <= {"id", "type"}:
+        kind = "item_reference"
     if kind == "message":
         return _message(item, param)
     if kind == "function_call_output":

@@ -15,18 +15,28 @@ from ..broker.connection import Connection
 from ..broker.errors import ConversationNotFound, PreviousResponseNotFound, ResponseNotFound, TaskNotFound
 from ..broker.inputs import Accepted
 from ..broker.statements import Statement, p, table
-from ..broker.tables import Conversation
+from ..broker.tables import Conversation, LogRow
+from ..broker.wakeups import Events
 from .errors import ResponseExpired
 from .item_views import shown_items
 
 PAGE: Final = 100
 
-conversation = table(Conversation)
+conversation, log = table(Conversation), table(LogRow)
 
 OF_TENANT: Statement = Statement(
     sa.select(conversation.c.stored, conversation.c.last_cursor).where(
         conversation.c.id == p("id"), tenants.of(conversation)
     )
+)
+FOLLOWING: Statement = Statement(
+    sa.select(log.c.first)
+    .where(
+        log.c.conversation_id == p("id"),
+        log.c.first + log.c.count > p("cursor") + 1,
+        log.c.response_id == p("response_id"),
+    )
+    .limit(1)
 )
 STORED: Statement = Statement(sa.select(conversation.c.stored).where(conversation.c.id == p("id")))
 
@@ -37,6 +47,23 @@ def last_cursor(conn: Connection, conversation_id: str, tenant: str, chains: Col
     if row is None or not (row[0] or conversation_id in chains):
         raise ConversationNotFound(conversation_id)
     return int(row[1])
+
+
+def resumed(
+    conn: Connection, conversation_id: str, cursor: int, limit: int, own: Collection[str]
+) -> tuple[int, list[Events], bool]:
+    """As `events.resume`; and whether the end of one of the client's own responses, which it has not been sent, is not
+    there any more: it was deleted."""
+    removed, found = events.resume(conn, conversation_id, cursor, limit)
+    lost = any(_has_lost_its_end(conn, conversation_id, cursor, one) for one in own)
+    return removed, found, lost
+
+
+def _has_lost_its_end(conn: Connection, conversation_id: str, cursor: int, response_id: str) -> bool:
+    turn = turns.read(conn, response_id)
+    if turn is not None and turn["finished_at"] is None:
+        return False
+    return conn.one(FOLLOWING, {"id": conversation_id, "cursor": cursor, "response_id": response_id}) is None
 
 
 def is_stored(conn: Connection, conversation_id: str) -> bool:

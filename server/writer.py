@@ -17,7 +17,6 @@ import anyio
 from starlette.types import Send
 
 from ..broker.errors import DatabaseClosed, DatabaseError
-from ..broker.events import resume
 from ..broker.wakeups import Events, Listening
 from . import outgoing
 from .follow import Follower, Follows
@@ -25,6 +24,7 @@ from .patience import LOOK_SECONDS, behind, wait_for_client
 from .pause import Pause
 from .reading import FIRST_ROWS, next_rows
 from .ready import BURST, Ready, ready
+from .records import resumed
 from .session import Session
 from .shared import send_shared
 from .websocket import Transport
@@ -210,12 +210,11 @@ class Writer:
     async def _read(self, follower: Follower) -> Sequence[Events]:
         """Rows with events after the follower's position, from memory if they are there."""
         asked = follower.position
-        recent = self._database.hub.recent(follower.conversation_id, asked)
-        if recent is not None:
+        if (recent := self._database.hub.recent(follower.conversation_id, asked)) is not None:
             return recent
-        limit = self._rows
+        limit, own = self._rows, frozenset(follower.streams)
         try:
-            removed, rows = await self._database.read(resume, follower.conversation_id, asked, limit)
+            removed, rows, lost = await self._database.read(resumed, follower.conversation_id, asked, limit, own)
         except DatabaseClosed:
             raise
         except DatabaseError as error:
@@ -227,6 +226,9 @@ class Writer:
         since = self._database.hub.recent(follower.conversation_id, asked)
         if since is not None:  # committed while the log was read, with deltas that it does not hold any more
             return since
+        if lost:  # its lane would wait for ever
+            self._cut_off("a response was deleted before you have read it")
+            return ()
         if removed > asked and self._follows.skip(follower, removed):
             self.say(outgoing.gap(follower.conversation_id, asked, removed + 1))
             self._follows.again(follower)
@@ -273,12 +275,10 @@ class Writer:
 
     async def _wait_for_client(self, follower: Follower | None) -> None:
         """Waits until the client reads. Raises Gone when it makes no progress, or falls too far behind."""
-        transport = self._blocked
-        if transport is None:
+        if (transport := self._blocked) is None:
             return
         lag = None if follower is None else partial(behind, self._database, follower)
-        why = await wait_for_client(transport, self._limits, lag)
-        if why is not None:
+        if (why := await wait_for_client(transport, self._limits, lag)) is not None:
             self._cut_off(why)
             raise Gone
 

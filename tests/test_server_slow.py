@@ -11,10 +11,11 @@ import anyio
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from frontdesk.agents import deletion
 from frontdesk.broker.database import Database
 from frontdesk.broker.errors import DatabaseLocked
-from frontdesk.broker.events import resume
 from frontdesk.server.limits import Limits
+from frontdesk.server.records import resumed
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
 from frontdesk.tests.fakes.served import PATIENCE, client, deaf, served
@@ -81,6 +82,23 @@ async def test_a_long_replay_to_a_slow_client_is_no_lag(hand: HandWorker) -> Non
             await slow.until("frontdesk:note", lambda event: event["text"].startswith("59 "))
 
 
+async def test_what_is_deleted_before_a_slow_client_has_read_it_holds_no_lane(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(stall_seconds=3_600))
+    async with served(service) as address, deaf(address) as slow:
+        await slow.create(stream_id="a")
+        await slow.taken()
+        turn = await hand.begin()
+        for _ in range(60):  # more than sockets and memory hold
+            await turn.say(BIG)
+        await turn.end()
+        async with client(address) as reader:
+            await reader.send("frontdesk:subscribe", conversation=turn.conversation_id, after="0")
+            await reader.until("response.completed")
+        await hand.database.write(deletion.delete_response, turn.response_id, "")
+        code, reason = await slow.closed()
+        assert (code, "was deleted" in str(reason)) == (1013, True), "else it would wait there for ever"
+
+
 async def test_a_client_that_floods_with_errors_and_does_not_read_is_cut_off(hand: HandWorker) -> None:
     limits = Limits(stall_seconds=3_600, outbox=50, bad_messages=1_000_000)
     service = Service(hand.desk, hand.database, limits=limits)
@@ -127,7 +145,7 @@ class Stumbling(Database):
     failures = 0
 
     async def read(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if function is resume and self.failures:
+        if function is resumed and self.failures:
             self.failures -= 1
             raise DatabaseLocked("desk.db")
         return await super().read(function, *args, **kwargs)
