@@ -5,6 +5,7 @@ A claim that is made in the commit of what it waited for costs no commit of its 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -22,18 +23,27 @@ class Standing:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._for_ready: dict[str, dict[object, Call[Any]]] = {}  # of a slot, by their futures
+        self._for_ready: dict[str, Call[Any]] = {}
+        self._displaced: set[asyncio.Future[Any]] = set()  # of calls in whose place another one stands
         self._for_slots: dict[object, deque[Call[Any]]] = {}
 
     def for_ready(self, slot: str, call: Call[Any]) -> None:
-        """For tasks of this slot, behind the calls of other workers that stand there."""
+        """For tasks of this slot, in place of a call that stood there: of two workers, whoever asked last is at
+        work."""
         with self._lock:
-            self._for_ready.setdefault(slot, {})[call.future] = call
+            before = self._for_ready.get(slot)
+            if before is not None and before.future is not None:
+                self._displaced = {one for one in (*self._displaced, before.future) if not one.done()}
+            self._for_ready[slot] = call
 
-    def withdraw(self, slot: str, future: object) -> bool:
+    def withdraw(self, slot: str, future: asyncio.Future[Any]) -> bool:
         """Takes back the call with this future; False when a transaction has taken it: its result is on its way."""
         with self._lock:
-            return self._for_ready.get(slot, {}).pop(future, None) is not None
+            if future in self._displaced:
+                self._displaced.remove(future)
+                return True
+            call = self._for_ready.get(slot)
+            return call is not None and call.future is future and self._for_ready.pop(slot) is call
 
     def for_slots(self, slots: object, call: Call[Any]) -> None:
         """For slots that become free, after the calls that stand for them already; the call gets their number as its
@@ -53,7 +63,8 @@ class Standing:
             return []
         slots = {hint.slot for hint in hints if isinstance(hint, TasksReady)}
         with self._lock:
-            return [call for slot in slots if (call := _first(self._for_ready.get(slot, {}))) is not None]
+            found = [self._for_ready.pop(slot, None) for slot in slots]
+        return [call for call in found if call is not None and not call.abandoned()]
 
     def _of_slots(self, calls: Sequence[Call[Any]]) -> list[Call[Any]]:
         if not self._for_slots:
@@ -68,15 +79,6 @@ class Standing:
                     found.append(call)
                     break
         return found
-
-
-def _first(standing: dict[object, Call[Any]]) -> Call[Any] | None:
-    """Takes the first call that is wanted still."""
-    while standing:
-        call = standing.pop(next(iter(standing)))
-        if not call.abandoned():
-            return call
-    return None
 
 
 def tried(claims: Iterable[Call[Any]]) -> None:
