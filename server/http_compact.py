@@ -24,7 +24,7 @@ from . import checks, items
 from .call import Call, Endpoint
 from .checks import JSON, optional
 from .errors import InvalidRequest, WireError
-from .http_responses import check_open
+from .http_responses import arriving
 from .item_views import parts
 from .replies import answer
 
@@ -33,22 +33,27 @@ async def compacted(call: Call) -> Response:
     """The messages of the user, then one ``compaction`` item that stands for everything else. Give ``input``,
     ``previous_response_id`` or both."""
     body = await call.body()
-    check_open(call)
-    model = call.session.model_for(optional(body, "model", checks.string(256)))
-    instructions = str(optional(body, "instructions", checks.string()) or "")
-    given = await _given(call, body)
-    try:
-        found = await _compact(call, model, given, instructions)
-    except ValueError as error:
-        raise InvalidRequest(str(error), "input") from None
-    except ModelError as error:
-        raise WireError(500, "server_error", str(error), headers={"x-should-retry": "false"}) from error
+    with arriving(call):
+        found = await _made(call, body)
     return answer(
         {
             "id": new_id("cmp"), "object": "response.compaction", "created_at": int(time.time()),
             "output": [_shown(one) for one in found.items], "usage": usage_body(found.usage),
         }
     )  # fmt: skip
+
+
+async def _made(call: Call, body: JSON) -> Compacted:
+    """What the model makes of it. Raises what the client is told."""
+    model = call.session.model_for(optional(body, "model", checks.string(256)))
+    instructions = str(optional(body, "instructions", checks.string()) or "")
+    given = await _given(call, body)
+    try:
+        return await _compact(call, model, given, instructions)
+    except ValueError as error:
+        raise InvalidRequest(str(error), "input") from None
+    except ModelError as error:
+        raise WireError(500, "server_error", str(error), headers={"x-should-retry": "false"}) from error
 
 
 async def _compact(call: Call, model: Model, given: list[JSON], instructions: str) -> Compacted:

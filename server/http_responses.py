@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.responses import Response
@@ -44,10 +46,10 @@ def read_create(call: Call, body: JSON) -> tuple[Create, str | None]:
 async def begin(call: Call, message: Create) -> tuple[ResponseLog, Accepted]:
     """Commits a create; its response's events can be read from the log. Raises Draining, RateLimited, what `create` of
     the session raises."""
-    check_open(call)
     followed = ResponseLog(call.session.database)
     try:
-        found = await call.session.create(message, followed.listen)
+        with arriving(call):
+            found = await call.session.create(message, followed.listen)
     except BaseException:
         followed.stop()
         raise
@@ -55,11 +57,14 @@ async def begin(call: Call, message: Create) -> tuple[ResponseLog, Accepted]:
     return followed, found
 
 
-def check_open(call: Call) -> None:
-    """Whether somebody may come to be answered for some time. Raises Draining, RateLimited."""
+@contextmanager
+def arriving(call: Call) -> Generator[None]:
+    """Somebody comes to be answered for some time, and counts among the connections until the answer begins. Raises
+    Draining, RateLimited."""
     if call.service.draining:
         raise Draining
-    call.service.check_room(call.session.tenant)
+    with call.service.room(call.session.tenant):
+        yield
 
 
 async def retrieve(call: Call) -> Response:
@@ -70,9 +75,9 @@ async def retrieve(call: Call) -> Response:
     after = call.query("starting_after", "-1")
     if after != "-1" and (not after.isascii() or not after.isdigit() or len(after) > 9):
         raise InvalidRequest("starting_after must be the sequence_number of an event", "starting_after")
-    check_open(call)
     followed = ResponseLog(call.session.database, starting_after=int(after))
-    turn = await call.session.turn(response_id)
+    with arriving(call):
+        turn = await call.session.turn(response_id)
     followed.follow(turn["conversation_id"], response_id, turn["first_cursor"])
     return EventStream(call, followed, resumed=True)
 

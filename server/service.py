@@ -119,8 +119,18 @@ class Service:
 
     def check_room(self, tenant: str) -> None:
         """Raises RateLimited when the tenant has all the connections that it may have."""
-        if self._of_tenant[tenant] + self.compacting[tenant] >= self.limits.connections:
+        if self._of_tenant[tenant] >= self.limits.connections:
             raise RateLimited(f"{self.limits.connections:,} connections are open already; close some, or use lanes")
+
+    @contextmanager
+    def room(self, tenant: str) -> Generator[None]:
+        """Somebody counts among the tenant's connections for as long as the block runs. Raises RateLimited."""
+        self.check_room(tenant)
+        self._of_tenant[tenant] += 1
+        try:
+            yield
+        finally:
+            self._of_tenant[tenant] -= 1
 
     def enter(self, connection: Connected, tenant: str) -> None:
         """A connection begins; call ``leave`` when it has ended."""

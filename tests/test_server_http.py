@@ -18,7 +18,7 @@ from frontdesk.server.door import Door
 from frontdesk.server.limits import Limits
 from frontdesk.server.service import Service
 from frontdesk.tests.fakes.hand_worker import HandWorker
-from frontdesk.tests.fakes.served import client, served
+from frontdesk.tests.fakes.served import PATIENCE, client, served
 
 
 @dataclass
@@ -259,6 +259,23 @@ async def test_a_page_of_another_origin_is_kept_out(address: str) -> None:
     assert caught.value.response.status_code == 403
     async with client(address, origin=address) as socket:
         await socket.taken()
+
+
+async def test_who_comes_at_the_same_time_finds_no_more_room(hand: HandWorker) -> None:
+    service = Service(hand.desk, hand.database, limits=Limits(connections=1), drain_seconds=0.0)
+    replies: list[int] = []
+    async with served(service) as address:
+
+        async def post() -> None:
+            replies.append((await ask(address, "POST", "/v1/responses", b'{"input":"x"}')).status)
+            if len(replies) == 3:  # the fourth one waits for its answer
+                await hand.answer()
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(post)
+    assert replies == [429, 429, 429, 200]
 
 
 async def test_a_tenant_has_so_many_connections(hand: HandWorker) -> None:
