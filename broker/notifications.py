@@ -2,8 +2,7 @@
 
 Notifications are sent outside every other transaction (NOTIFY takes a lock of the whole database at commit) and name
 only what has changed. The first travels behind the commit that it tells of; what follows within two milliseconds is
-gathered. They are hints: while the connection is down, and every few seconds at
-any rate, everyone looks.
+gathered. They are hints: while the connection is down, and every few seconds at any rate, everyone looks.
 """
 
 from __future__ import annotations
