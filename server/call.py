@@ -56,7 +56,8 @@ class Call:
         return str(require(self.request.path_params[name], checks.identifier, name))
 
     def query(self, name: str, default: str = "") -> str:
-        return self.request.query_params.get(name, default)
+        """A parameter of the query. Raises InvalidRequest when no database can look for it."""
+        return str(require(self.request.query_params.get(name, default), checks.column(), name))
 
     def page(self) -> Page:
         """``limit`` (1 to 100), ``after`` and ``order`` of the query. Raises InvalidRequest."""

@@ -31,6 +31,16 @@ def string(maximum: int = 0) -> Check:
     return check
 
 
+def column(maximum: int = 0) -> Check:
+    """As `string`, of what is put into a column as it is: PostgreSQL's texts hold no NUL."""
+    is_string = string(maximum)
+
+    def check(value: Any) -> str | None:
+        return is_string(value) or ("a string without NUL" if "\0" in value else None)
+
+    return check
+
+
 def matching(pattern: re.Pattern[str], what: str) -> Check:
     def check(value: Any) -> str | None:
         return None if isinstance(value, str) and pattern.fullmatch(value) else what

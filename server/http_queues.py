@@ -31,7 +31,7 @@ async def resume(call: Call) -> Response:
 
 
 async def _set_paused(call: Call, *, paused: bool) -> Response:
-    name = require(call.request.path_params["name"], checks.string(200), "name")
+    name = require(call.request.path_params["name"], checks.column(200), "name")
     await call.session.database.write(line.set_paused, name, paused=paused)
     return answer({"object": "frontdesk.queue", "id": name, "paused": paused})
 

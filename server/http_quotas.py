@@ -24,7 +24,7 @@ async def put(call: Call) -> Response:
     """Body: ``tenant`` (``*``: everybody who has none), ``turns`` at once, queued ``tasks``, ``tokens`` a day; what is
     left out has no bound."""
     body = await call.body()
-    tenant = optional(body, "tenant", checks.string(200)) or ""
+    tenant = optional(body, "tenant", checks.column(200)) or ""
     wanted = quotas.Quota(*(optional(body, name, NUMBER) for name in ("turns", "tasks", "tokens")))
     return answer(await call.session.database.write(quotas.set_quota, tenant, wanted))
 

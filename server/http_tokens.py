@@ -11,7 +11,7 @@ from .call import Call, Endpoint
 from .checks import optional
 from .replies import answer
 
-NAME: Final = checks.string(200)
+NAME: Final = checks.column(200)
 LONGEST: Final = 100 * 366 * 86_400  # seconds
 
 

@@ -261,6 +261,23 @@ async def test_a_page_of_another_origin_is_kept_out(address: str) -> None:
         await socket.taken()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "param"),
+    [
+        ("GET", "/v1/tasks?conversation=%00", b"", "conversation"),
+        ("GET", "/v1/tasks?after=%00", b"", "after"),
+        ("POST", "/v1/queues/%00/pause", b"", "name"),
+        ("POST", "/v1/quotas", b'{"tenant":"\\u0000","turns":1}', "tenant"),
+        ("POST", "/v1/tokens", b'{"name":"\\u0000"}', "name"),
+    ],
+)
+async def test_what_no_database_can_hold_is_refused(
+    address: str, method: str, path: str, body: bytes, param: str
+) -> None:
+    reply = await ask(address, method, path, body)
+    assert (reply.status, reply.body["error"]["param"]) == (400, param)
+
+
 async def test_who_comes_at_the_same_time_finds_no_more_room(hand: HandWorker) -> None:
     service = Service(hand.desk, hand.database, limits=Limits(connections=1), drain_seconds=0.0)
     replies: list[int] = []
