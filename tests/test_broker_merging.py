@@ -228,6 +228,27 @@ async def test_a_claim_is_made_in_the_commit_that_makes_its_task_ready(opened: O
     standing.cancel()
 
 
+async def test_a_claim_is_made_once_when_the_connection_is_gone_before_its_commit_begins(
+    postgresql: Server, postgresql_url: str
+) -> None:
+    """What could not be run with others is run by itself, and the claim that came with it is not run again."""
+    database = Database.open(postgresql_url)
+    store = Store(database)
+    running, waiting = [store.started() for _ in range(2)], [store.enqueue() for _ in range(3)]
+    slots = object()
+    standing = [
+        database.take_when_free(slots, queue.release, queue.claim_so_many, "task", ["work"], f"tests.{number}", 1e6)
+        for number in range(2)
+    ]
+    end_backends(postgresql, postgresql_url)
+    ends = [lambda claim=claim: database.write_freeing(slots, queue.finish, claim, Action.SUCCEED) for claim in running]
+    assert await together(database, *ends) == [None, None]
+    claimed = [claim.task_id for one in standing for claim in await one]
+    assert sorted(claimed) == sorted(row["id"] for row in waiting if store.status(row) == "running")
+    assert len(claimed) == 2
+    database.close()
+
+
 async def test_the_next_commit_takes_the_next_claim_that_stands(opened: Opener) -> None:
     database = opened()
     store = Store(database)
