@@ -162,7 +162,7 @@ class Writer:
             if connection.written:
                 raise Written from error
             del connection.hints[kept:]
-            return calls
+            return list(calls)
         return [
             one for one, came in zip(calls, outcomes, strict=True) if not settled(one, came, self._engine.translate)
         ]

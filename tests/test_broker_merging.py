@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frontdesk.agents.filing import file_task
-from frontdesk.broker import climbing, events, filing_many, finishing, notices, queue, telling
+from frontdesk.broker import climbing, events, filing_many, finishing, merging, notices, queue, telling
 from frontdesk.broker.bulk import FEW, Bulk
 from frontdesk.broker.calls import Call
 from frontdesk.broker.calls_waiting import Waiting
@@ -228,24 +228,33 @@ async def test_a_claim_is_made_in_the_commit_that_makes_its_task_ready(opened: O
     standing.cancel()
 
 
-async def test_a_claim_is_made_once_when_the_connection_is_gone_before_its_commit_begins(
-    postgresql: Server, postgresql_url: str
+async def test_claims_are_made_once_when_the_connection_goes_before_ends_have_written(
+    postgresql: Server, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be run with others is run by itself, and the claim that came with it is not run again."""
+    """What could not be run with others is run by itself, and the claims that come with it are not run again."""
     database = Database.open(postgresql_url)
     store = Store(database)
-    running, waiting = [store.started() for _ in range(2)], [store.enqueue() for _ in range(3)]
+    running, waiting = [store.started() for _ in range(2)], [store.enqueue() for _ in range(4)]
     slots = object()
+    cuts: list[int] = []
+
+    def cut(conn: Connection, calls: Sequence[Arguments]) -> Sequence[Any]:
+        if not cuts:
+            cuts.append(len(calls))
+            end_backends(postgresql, postgresql_url)
+        return finishing.finish_many(conn, calls)
+
+    monkeypatch.setitem(merging._forms, queue.finish, cut)  # pyright: ignore[reportPrivateUsage]
     standing = [
         database.take_when_free(slots, queue.release, queue.claim_so_many, "task", ["work"], f"tests.{number}", 1e6)
         for number in range(2)
     ]
-    end_backends(postgresql, postgresql_url)
     ends = [lambda claim=claim: database.write_freeing(slots, queue.finish, claim, Action.SUCCEED) for claim in running]
     assert await together(database, *ends) == [None, None]
-    claimed = [claim.task_id for one in standing for claim in await one]
-    assert sorted(claimed) == sorted(row["id"] for row in waiting if store.status(row) == "running")
-    assert len(claimed) == 2
+    assert cuts == [2]
+    claimed = [claim.task_id for one in standing for claim in await asyncio.wait_for(one, 10)]
+    assert claimed == [row["id"] for row in waiting[:2]]
+    assert [store.status(row) for row in waiting] == ["running"] * 2 + ["queued"] * 2
     database.close()
 
 
