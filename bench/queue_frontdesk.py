@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import signal
 import sqlite3
 from pathlib import Path
@@ -59,9 +60,10 @@ async def settle(path: Path, live: str) -> bool:
 
 
 class Frontdesk:
-    """Tasks of fifty conversations. ``processes``: so many workers beside this process; none: one inside."""
+    """Tasks of so many conversations. ``processes``: so many workers beside this process; none: one inside."""
 
-    def __init__(self, url: str, hits: Hits, *, processes: int = 0) -> None:
+    def __init__(self, url: str, hits: Hits, *, processes: int = 0, conversations: int = CALLERS) -> None:
+        self._wanted, self._next = conversations, itertools.count()
         self._url, self._hits = url, hits
         self._task = noop_task(hits)
         self._worker: Worker | None = None
@@ -70,12 +72,13 @@ class Frontdesk:
 
     async def open(self) -> None:
         self._database = Database.open(self._url)
-        for _ in range(CALLERS):
+        for _ in range(self._wanted):
             self._conversations.append(await self._database.write(open_conversation))
 
     async def enqueue(self, caller: int) -> None:
         request = self._task.request({"filed": now()})
-        origin = queue.Origin(conversation_id=self._conversations[caller])
+        number = caller if self._wanted == CALLERS else next(self._next) % self._wanted
+        origin = queue.Origin(conversation_id=self._conversations[number])
         await self._database.write(file_task, request, origin)
 
     async def start(self) -> None:

@@ -17,6 +17,7 @@ from frontdesk.broker.trips import Trips
 from frontdesk.tasks.request import TaskRequest
 from frontdesk.tasks.states import Action
 from frontdesk.tests.store import Store
+from frontdesk.tests.works import together
 
 AT_ONCE = 5
 
@@ -118,3 +119,22 @@ def test_what_is_run_by_itself_is_committed_once(
     end(store, claim)
     assert spent(commits) == 1
     assert store.status(claim) == "succeeded"
+
+
+async def test_ends_and_the_claims_that_come_with_them_take_three_trips(store: Store, trips: list[None]) -> None:
+    conversation, slots = store.conversation(), object()
+    for _ in range(2 * AT_ONCE + 1):
+        file(store, conversation)
+    end(store, store.claim()[0])  # the conversation has a live turn, and the queue is known to be open
+    running = store.claim(AT_ONCE)
+    standing = store.database.take_when_free(
+        slots, queue.release, queue.claim_so_many, "task", ["work"], "tests", 60.0, None
+    )
+    ends = [
+        lambda claim=claim: store.database.write_freeing(slots, queue.finish, claim, Action.SUCCEED)
+        for claim in running
+    ]
+    spent(trips)
+    assert await together(store.database, *ends) == [None] * AT_ONCE
+    assert len(await standing) == AT_ONCE
+    assert spent(trips) == 2 + 3, "two of what kept the writer busy meanwhile"
