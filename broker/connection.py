@@ -191,6 +191,13 @@ class Connection:
         """Wall time, for what is shown to people."""
         return wall()
 
+    def hold(self, conversation_id: str, counted: Sequence[Any]) -> None:
+        """Notes a conversation that the transaction has locked: its last cursor, label and input. Where a function may
+        be undone alone nothing is noted: what it has counted would be undone too."""
+        if self._dialect != "sqlite":
+            cursor, label, number = counted
+            self.holds[conversation_id] = int(cursor), int(label), int(number)
+
     def publish(self, hint: Hint) -> None:
         """Wakes listeners after the commit; dropped when the transaction fails."""
         self.hints.append(hint)

@@ -54,8 +54,7 @@ def file_many(conn: Connection, calls: Sequence[Arguments]) -> list[Any]:
     owners: dict[str, dict[str, str]] = {}
     for conversation_id, tenant, *counted in owning.rows():
         owners[str(conversation_id)] = {"tenant": str(tenant)}
-        if conn.dialect != "sqlite":
-            conn.holds[str(conversation_id)] = (int(counted[0]), int(counted[1]), int(counted[2]))
+        conn.hold(str(conversation_id), counted)
     repeated = {str(row[0]) for row in creating.rows()}
     outcomes: list[Any] = []
     plain: list[tuple[int, TaskRequest, Origin]] = []

@@ -175,7 +175,7 @@ def _candidate(conn: Connection, found: Row) -> TaskRow:
     """A task that may be claimed. What was found with it is noted of its conversation."""
     row: TaskRow = dict(zip(CLAIMED, found, strict=False)) | BEGUN
     if len(found) > len(CLAIMED) and found[-3] is not None:
-        conn.holds[row["conversation_id"]] = int(found[-3]), int(found[-2]), int(found[-1])
+        conn.hold(row["conversation_id"], found[-3:])
     return row
 
 

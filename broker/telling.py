@@ -60,7 +60,8 @@ def lock_conversations(conn: Connection, found: Collection[str | None]) -> Calla
 
     def locked() -> None:
         conn.holds.update(dict.fromkeys(wanted))
-        conn.holds.update({str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in answer.rows()})
+        for row in answer.rows():
+            conn.hold(str(row[0]), row[1:])
 
     return locked
 

@@ -16,7 +16,7 @@ from .bulk import Bulk, Type
 from .connection import Connection, Row
 from .failpoints import operation
 from .spending import AMOUNTS, HOUR, Spending
-from .statements import Statement, insert_row, p, table
+from .statements import Statement, p, table
 from .tables import UsageRow
 
 used = table(UsageRow)
@@ -28,18 +28,6 @@ COMMIT_HOURS: Final = 720  # of one tenant, in one commit
 FIRST_TENANT: Final = "tenant"  # before all of them in any order of letters
 _columns: Final[Any] = used.c
 
-COUNT: Statement = Statement(
-    sa.update(used)
-    .where(used.c.owner == p("owner"), used.c.hour == p("hour"), used.c.shard == p("shard"))
-    .values({name: _columns[name] + p(name) for name in AMOUNTS})
-)
-COUNT_BOTH: Statement = Statement(  # of a conversation, which has no hours, and of a tenant, which has nothing else
-    sa.update(used)
-    .where(
-        used.c.owner.in_([p("conversation"), p("tenant")]), used.c.hour.in_([p("all"), p("hour")]), used.c.shard == 0
-    )
-    .values({name: _columns[name] + p(name) for name in AMOUNTS})
-)
 _ADDED: Final = ", ".join(f"{one} = used.{one} + excluded.{one}" for one in AMOUNTS)
 _TYPES: Final[dict[str, Type]] = {
     "owner": "text", "hour": "bigint", "shard": "bigint",
@@ -50,10 +38,6 @@ ADD: Final = Bulk(
     ON CONFLICT (owner, hour, shard) DO UPDATE SET {_ADDED}""",
     _TYPES,
 )
-THERE: Statement = Statement(
-    sa.select(used.c.owner).where(used.c.owner == p("owner"), used.c.hour == p("hour"), used.c.shard == p("shard"))
-)
-FIRST: Statement = Statement(insert_row(UsageRow))
 SUM: Statement = Statement(
     sa.select(*(sa.func.sum(_columns[name]) for name in AMOUNTS)).where(
         used.c.owner == p("owner"), used.c.hour >= p("since"), used.c.hour < p("until")
@@ -82,35 +66,19 @@ def count(conn: Connection, tenant: str, conversation_id: str, spent: Spending, 
     """Counts it for the conversation and, in this hour, for the tenant. Call it last in a commit. ``key`` spreads what
     is counted at once; give the id of what counts.
     """
-    conversation = f"conversation:{conversation_id}"
-    hour, amounts = int(conn.wall() // HOUR), spent.amounts()
-    if conn.dialect != "sqlite":
-        of_all = {"owner": conversation, "hour": 0, "shard": 0}
-        of_tenant = {"owner": f"tenant:{tenant}", "hour": hour, "shard": crc32(key.encode()) % SHARDS}
-        conn.bulk(ADD, [of_all | amounts, of_tenant | amounts])
-        return
-    both = {"conversation": conversation, "all": 0, "tenant": f"tenant:{tenant}", "hour": hour}
-    if conn.changed(COUNT_BOTH, both | amounts) < 2:
-        for row in (
-            {"owner": conversation, "hour": 0, "shard": 0},
-            {"owner": both["tenant"], "hour": hour, "shard": 0},
-        ):
-            if conn.one(THERE, row) is None:
-                conn.run(FIRST, row | amounts)
+    of_all = {"owner": f"conversation:{conversation_id}", "hour": 0, "shard": 0, **spent.amounts()}
+    conn.bulk(ADD, [of_all, _of_tenant(conn, tenant, spent, key)])
 
 
 @operation
 def count_beside(conn: Connection, tenant: str, spent: Spending, key: str) -> None:
     """Counts for the tenant what belongs to no conversation, in a commit of its own; ``key`` as in `count`."""
-    _count_of_tenant(conn, tenant, spent, key)
+    conn.bulk(ADD, [_of_tenant(conn, tenant, spent, key)])
 
 
-def _count_of_tenant(conn: Connection, tenant: str, spent: Spending, key: str) -> None:
-    row = {"owner": f"tenant:{tenant}", "hour": int(conn.wall() // HOUR), "shard": 0, **spent.amounts()}
-    if conn.dialect != "sqlite":
-        conn.bulk(ADD, [row | {"shard": crc32(key.encode()) % SHARDS}])
-    elif conn.changed(COUNT, row) == 0:
-        conn.run(FIRST, row)
+def _of_tenant(conn: Connection, tenant: str, spent: Spending, key: str) -> dict[str, Any]:
+    shard = 0 if conn.dialect == "sqlite" else crc32(key.encode()) % SHARDS
+    return {"owner": f"tenant:{tenant}", "hour": int(conn.wall() // HOUR), "shard": shard, **spent.amounts()}
 
 
 def of_conversation(conn: Connection, conversation_id: str) -> Spending:

@@ -27,7 +27,6 @@ from frontdesk.broker import (
     rows,
     schedules,
     turns,
-    usage,
     waits,
 )
 from frontdesk.broker.connection import Connection
@@ -64,10 +63,6 @@ def plan(store: Store, statement: Statement) -> list[str]:
 
 
 PLANS: dict[str, tuple[Statement, list[str]]] = {
-    "usage of a conversation and its tenant": (
-        usage.COUNT_BOTH,
-        ["SEARCH frontdesk_usage USING INDEX sqlite_autoindex_frontdesk_usage_1 (owner=? AND hour=? AND shard=?)"],
-    ),
     "claim": (
         queue._candidates(2, "sqlite"),  # pyright: ignore[reportPrivateUsage]
         ["SEARCH frontdesk_task USING INDEX frontdesk_task_claim (slot=? AND queue=?)"],
