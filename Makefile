@@ -18,10 +18,8 @@ help: ## Show these lines
 demo: $(STAMP) ## Set up, then talk to the demo desk
 	@$(BIN)/frontdesk demo $(ARGS)
 
-# One process more than there are cores, four at most: a test waits for half of its time.
 test: $(STAMP) ## Set up, then run the tests
-	@cores=$$(getconf _NPROCESSORS_ONLN); set -x; \
-	$(BIN)/python -m pytest -n $$((cores < 3 ? cores + 1 : 4)) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # A long test may stand still for a while: the run shows where every thread stands only when it hangs.
 CHAOS := $(BIN)/python -m pytest -s -o faulthandler_timeout=3600
